@@ -1,0 +1,50 @@
+# Every target sets up what it needs: a virtual environment in .venv, filled once per change of the two files it
+# depends on. `make demo` installs what users install; everything else adds the tools for tests and checks.
+
+PYTHON ?= python3
+BIN := .venv/bin
+# Names and versions for every install, builds in isolation included (which -c would not reach).
+.venv/core .venv/dev: export PIP_CONSTRAINT := constraints.txt
+.venv/core .venv/dev: export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: dev check fmt lint imports types test bench demo
+
+dev: .venv/dev
+
+.venv/core: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/pip install -qq --editable .
+	touch $@
+
+.venv/dev: .venv/core
+	$(BIN)/pip install -qq --editable '.[all,test,lint]'
+	touch $@
+
+check: lint imports types test
+
+fmt: .venv/dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lint: .venv/dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+imports: .venv/dev
+	$(BIN)/lint-imports
+
+types: .venv/dev
+	$(BIN)/mypy
+	$(BIN)/pyright
+
+# One process per core; a run that finds no test fails (pytest exits with 5).
+test: .venv/dev
+	$(BIN)/python -m pytest --numprocesses=logical --dist=worksteal $(ARGS)
+
+bench: .venv/dev
+	$(BIN)/python -m benchmarks $(ARGS)
+
+# `make demo DOCS=<folder>` analyses that folder instead of this repository's own documents (make hands it on in
+# the environment).
+demo: .venv/core
+	$(BIN)/python examples/demo.py

@@ -1,0 +1,10 @@
+"""What all tests share: how property tests draw their examples."""
+
+import os
+
+from hypothesis import settings
+
+# No deadline per example: a busy machine is not a bug. In CI the same examples are drawn every time.
+settings.register_profile("dev", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True, database=None, print_blob=True)
+settings.load_profile("ci" if os.environ.get("CI") == "true" else "dev")
