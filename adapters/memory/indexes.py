@@ -1,0 +1,213 @@
+"""What is read off jobs, stages, runs and events without walking them: kept as each row changes."""
+
+from collections import Counter
+from collections.abc import Collection, Iterator
+from datetime import datetime
+from enum import StrEnum
+from heapq import nsmallest
+from itertools import islice, takewhile
+from operator import attrgetter
+
+import attrs
+
+from mainspring.adapters.memory.tables import Ordered
+from mainspring.ports.names import Route, RunId, StageId
+from mainspring.ports.records import (
+    TERMINAL_RUN_STATUSES,
+    Event,
+    Job,
+    JobKey,
+    JobPhase,
+    Run,
+    StageRecord,
+    StageStatus,
+    StageTally,
+)
+
+DueEntry = tuple[datetime, RunId, StageId, int]
+"""When a job is due, and its key."""
+
+
+class Tallies:
+    """How many instances of each stage of each run stand where."""
+
+    def __init__(self) -> None:
+        self._counts: dict[RunId, dict[StageId, Counter[StrEnum]]] = {}
+
+    def of(self, run_id: RunId) -> dict[StageId, StageTally]:
+        """A fresh mapping of the run's stages that have at least one row."""
+        return {
+            stage: StageTally(
+                completed=count[StageStatus.COMPLETED],
+                failed=count[StageStatus.FAILED],
+                cancelled=count[StageStatus.CANCELLED],
+                skipped=count[StageStatus.SKIPPED],
+                active=count[JobPhase.READY],
+                parked=count[JobPhase.PARKED],
+            )
+            for stage, count in self._counts.get(run_id, {}).items()
+        }
+
+    def stage_changed(self, before: StageRecord | None, after: StageRecord | None) -> None:
+        """Watch the table of ended stages."""
+        for row, by in ((before, -1), (after, 1)):
+            if row is not None:
+                self._count(row.run_id, row.stage, row.status, by)
+
+    def job_changed(self, before: Job | None, after: Job | None) -> None:
+        """Watch the table of jobs."""
+        for row, by in ((before, -1), (after, 1)):
+            if row is not None:
+                standing = JobPhase.PARKED if row.phase is JobPhase.PARKED else JobPhase.READY
+                self._count(row.run_id, row.stage, standing, by)
+
+    def _count(self, run_id: RunId, stage: StageId, standing: StrEnum, by: int) -> None:
+        stages = self._counts.setdefault(run_id, {})
+        count = stages.setdefault(stage, Counter())
+        count[standing] += by
+        if not count[standing]:
+            del count[standing]
+        if not count:
+            del stages[stage]
+        if not stages:
+            del self._counts[run_id]
+
+
+class JobIndex:
+    """Jobs by run, claimable ones by route, priority and due time, leased ones by the end of their lease."""
+
+    def __init__(self, tallies: Tallies) -> None:
+        self._tallies = tallies
+        self._by_run: dict[RunId, dict[JobKey, Job]] = {}
+        self._waiting: dict[Route, dict[int, Ordered[DueEntry]]] = {}
+        self._parked: dict[tuple[RunId, StageId], Ordered[tuple[int]]] = {}
+        self.leased: Ordered[DueEntry] = Ordered()  #: the first element is ``lease_until``
+
+    def of(self, run_id: RunId) -> list[Job]:
+        """The run's jobs, by key."""
+        return sorted(self._by_run.get(run_id, {}).values(), key=attrgetter("stage", "index"))
+
+    def parked(self, run_id: RunId, stage: StageId, count: int) -> list[JobKey]:
+        """The lowest parked instances of the stage."""
+        parked = self._parked.get((run_id, stage), ())
+        return [JobKey(run_id, stage, index) for (index,) in islice(parked, max(count, 0))]
+
+    def due(self, routes: Collection[Route], limit: int, now: datetime) -> list[JobKey]:
+        """Up to ``limit`` claimable jobs: highest priority first, then the earliest due, then the key."""
+        candidates = (
+            (-priority, entry)
+            for route in set(routes)
+            for priority, waiting in self._waiting.get(route, {}).items()
+            for entry in islice(takewhile(lambda entry: entry[0] <= now, waiting), limit)
+        )
+        return [JobKey(run_id, stage, index) for _, (_, run_id, stage, index) in nsmallest(limit, candidates)]
+
+    def next_due(self, routes: Collection[Route]) -> datetime | None:
+        """The earliest due time of any waiting job of these routes, past ones included."""
+        firsts = (w.first() for route in set(routes) for w in self._waiting.get(route, {}).values())
+        return min((entry[0] for entry in firsts if entry is not None), default=None)
+
+    def changed(self, before: Job | None, after: Job | None) -> None:
+        """Watch the table of jobs."""
+        self._tallies.job_changed(before, after)
+        if before is not None:
+            self._forget(before)
+        if after is not None:
+            self._note(after)
+
+    def _forget(self, job: Job) -> None:
+        jobs = self._by_run[job.run_id]
+        del jobs[job.key]
+        if not jobs:
+            del self._by_run[job.run_id]
+        if job.phase is JobPhase.PARKED:
+            self._parked[job.run_id, job.stage].remove((job.index,))
+            if not self._parked[job.run_id, job.stage]:
+                del self._parked[job.run_id, job.stage]
+        if job.lease_until is not None:
+            self.leased.remove((job.lease_until, job.run_id, job.stage, job.index))
+        elif is_waiting(job) and job.available_at is not None:
+            priorities = self._waiting[job.route]
+            priorities[job.priority].remove((job.available_at, job.run_id, job.stage, job.index))
+            if not priorities[job.priority]:
+                del priorities[job.priority]
+
+    def _note(self, job: Job) -> None:
+        self._by_run.setdefault(job.run_id, {})[job.key] = job
+        if job.phase is JobPhase.PARKED:
+            self._parked.setdefault((job.run_id, job.stage), Ordered()).add((job.index,))
+        if job.lease_until is not None:
+            self.leased.add((job.lease_until, job.run_id, job.stage, job.index))
+        elif is_waiting(job) and job.available_at is not None:
+            priorities = self._waiting.setdefault(job.route, {})
+            priorities.setdefault(job.priority, Ordered()).add((job.available_at, job.run_id, job.stage, job.index))
+
+
+def is_waiting(job: Job) -> bool:
+    """Whether the job is claimable once it is due."""
+    return job.phase is JobPhase.READY and job.lease_id is None
+
+
+class RunIndex:
+    """Runs by id, by workflow and key, and active ones by their deadline."""
+
+    def __init__(self) -> None:
+        self.ids: Ordered[tuple[RunId]] = Ordered()
+        self.by_key: dict[tuple[str, str], RunId] = {}
+        self.deadlines: Ordered[tuple[datetime, RunId]] = Ordered()
+
+    def changed(self, before: Run | None, after: Run | None) -> None:
+        """Watch the table of runs."""
+        if before is not None:
+            if after is None:
+                self.ids.remove((before.id,))
+                if before.key is not None:
+                    del self.by_key[before.workflow, before.key]
+            if before.deadline is not None and before.status not in TERMINAL_RUN_STATUSES:
+                self.deadlines.remove((before.deadline, before.id))
+        if after is not None:
+            if before is None:
+                self.ids.add((after.id,))
+                if after.key is not None:
+                    self.by_key[after.workflow, after.key] = after.id
+            if after.deadline is not None and after.status not in TERMINAL_RUN_STATUSES:
+                self.deadlines.add((after.deadline, after.id))
+
+
+@attrs.frozen(kw_only=True)
+class Outgoing:
+    """An event in the outbox."""
+
+    ordinal: int  #: the order of commits, over all runs
+    event: Event
+    until: datetime | None = None  #: its run's events wait until then
+
+
+class OutboxIndex:
+    """Unpublished events by age, and by run."""
+
+    def __init__(self) -> None:
+        self._by_age: Ordered[tuple[int, RunId, int]] = Ordered()
+        self._by_run: dict[RunId, Ordered[tuple[int]]] = {}
+
+    def by_age(self) -> Iterator[tuple[RunId, int]]:
+        """Run and number of every event, the oldest first."""
+        return ((run_id, seq) for _, run_id, seq in self._by_age)
+
+    def oldest(self, run_id: RunId) -> int | None:
+        """The number of the run's oldest event, or None."""
+        first = self._by_run[run_id].first() if run_id in self._by_run else None
+        return None if first is None else first[0]
+
+    def changed(self, before: Outgoing | None, after: Outgoing | None) -> None:
+        """Watch the outbox."""
+        if before is not None:
+            event = before.event
+            self._by_age.remove((before.ordinal, event.run_id, event.seq))
+            self._by_run[event.run_id].remove((event.seq,))
+            if not self._by_run[event.run_id]:
+                del self._by_run[event.run_id]
+        if after is not None:
+            event = after.event
+            self._by_age.add((after.ordinal, event.run_id, event.seq))
+            self._by_run.setdefault(event.run_id, Ordered()).add((event.seq,))

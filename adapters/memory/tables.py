@@ -1,0 +1,101 @@
+"""Tables of frozen rows that keep their indexes true, and a transaction that can take its writes back.
+
+The one rule: a row only ever changes through ``Table.write``, so that no index tells another story than the rows.
+"""
+
+from bisect import bisect_left, insort
+from collections.abc import Callable, Hashable, Iterator
+from typing import Any, Generic, TypeVar
+
+from mainspring.ports.errors import PortError
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+T = TypeVar("T", bound=tuple[Any, ...])
+
+
+class Ordered(Generic[T]):
+    """Distinct tuples in ascending order: an index to walk from its smallest entry."""
+
+    def __init__(self) -> None:
+        self._entries: list[T] = []
+
+    def __iter__(self) -> Iterator[T]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def add(self, entry: T) -> None:
+        """Insert the entry at its place."""
+        insort(self._entries, entry)
+
+    def remove(self, entry: T) -> None:
+        """Delete the entry, which must be there."""
+        del self._entries[bisect_left(self._entries, entry)]
+
+    def first(self) -> T | None:
+        """The smallest entry, or None."""
+        return self._entries[0] if self._entries else None
+
+    def descending(self, below: T | None) -> Iterator[T]:
+        """Entries from the greatest (below ``below``, if given) to the smallest."""
+        position = len(self._entries) if below is None else bisect_left(self._entries, below)
+        while position > 0:
+            position -= 1
+            yield self._entries[position]
+
+
+class Table(Generic[K, V]):
+    """Rows by key. ``watch`` is told every change as (row before, row after) and keeps the indexes."""
+
+    def __init__(self, name: str, watch: Callable[[V | None, V | None], None] | None = None) -> None:
+        self.name = name
+        self._watch = watch
+        self._rows: dict[K, V] = {}
+
+    def get(self, key: K) -> V | None:
+        """The row, or None."""
+        return self._rows.get(key)
+
+    def rows(self) -> list[V]:
+        """All rows, in no order."""
+        return list(self._rows.values())
+
+    def write(self, key: K, row: V | None) -> None:
+        """Put the row under the key, or (None) delete what is there."""
+        before = self._rows.get(key)
+        if row is None:
+            self._rows.pop(key, None)
+        else:
+            self._rows[key] = row
+        if self._watch is not None:
+            self._watch(before, row)
+
+
+class Transaction:
+    """Writes to any tables that are kept together, or taken back together."""
+
+    def __init__(self) -> None:
+        self._undo: list[Callable[[], None]] = []
+
+    def put(self, table: Table[K, V], key: K, row: V | None) -> None:
+        """Write or (None) delete a row."""
+        before = table.get(key)
+        table.write(key, row)
+        self._undo.append(lambda: table.write(key, before))
+
+    def insert(self, table: Table[K, V], key: K, row: V) -> None:
+        """Write a row that must not be there yet.
+
+        Raises:
+            PortError: it is there: a primary key is violated.
+        """
+        if table.get(key) is not None:
+            raise PortError(f"{table.name} has a row {key!r} already; nothing was written")
+        self.put(table, key, row)
+
+    def roll_back(self) -> None:
+        """Take every write back, the newest first."""
+        while self._undo:
+            self._undo.pop()()

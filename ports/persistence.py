@@ -1,0 +1,200 @@
+"""Persistence: where runs live. One store, asked through four small protocols, each named for who needs it.
+
+What every caller may rely on:
+
+* A commit is atomic and durable when it returns; a failed guard or gate raises ``StaleChange`` and nothing is written.
+* A read sees every finished commit and is one snapshot.
+* Time is the store's: leases and due times are compared with ``now()``, never with a caller's clock.
+* Any method may raise a ``PortError``: ``UnavailableError`` (try again), ``ReadOnlyError``, ``StoreFullError``,
+  ``SchemaError``; ``commit`` also ``UnknownOutcomeError``.
+"""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from mainspring.ports.change import Change
+from mainspring.ports.names import Fingerprint, LeaseId, Route, RunId, SignalId, StageId, WorkerId, WorkflowId
+from mainspring.ports.records import (
+    Answer,
+    AttemptRecord,
+    Event,
+    ExpiredLease,
+    ExtendAnswer,
+    Graph,
+    Job,
+    JobKey,
+    Lease,
+    Run,
+    RunFilter,
+    RunState,
+    Signal,
+    StageRecord,
+    WorkerRecord,
+)
+
+
+class RunStore(Protocol):
+    """What commands and readers need: nouns to read, and one guarded write."""
+
+    async def now(self) -> datetime:
+        """The store's time."""
+        ...
+
+    async def commit(self, change: Change) -> None:
+        """Write the whole Change durably, or nothing.
+
+        Raises:
+            StaleChange: a guard or gate did not hold; nothing was written.
+            UnknownOutcomeError: written whole or not at all, nobody knows which.
+        """
+        ...
+
+    async def run(self, run_id: RunId) -> Run | None:
+        """The run, or None."""
+        ...
+
+    async def run_by_key(self, workflow: WorkflowId, key: str) -> Run | None:
+        """The run that was started under this key, or None."""
+        ...
+
+    async def run_state(self, run_id: RunId) -> RunState | None:
+        """The run and its tallies in one snapshot, or None."""
+        ...
+
+    async def runs(self, where: RunFilter, *, limit: int, before: RunId | None = None) -> list[Run]:
+        """Matching runs, newest first (by id, descending); ``before`` continues after the last one seen."""
+        ...
+
+    async def finished(self, run_ids: Collection[RunId]) -> list[Run]:
+        """Those of the given runs that have reached a terminal status, in no order. Unknown ids are left out."""
+        ...
+
+    async def jobs(self, run_id: RunId) -> list[Job]:
+        """The run's job rows, by key."""
+        ...
+
+    async def job(self, key: JobKey) -> Job | None:
+        """One job row, or None."""
+        ...
+
+    async def stages(self, run_id: RunId, only: Collection[StageId] | None = None) -> list[StageRecord]:
+        """Ended stages of the run (of the given ids), by stage and index."""
+        ...
+
+    async def attempts(self, run_id: RunId) -> list[AttemptRecord]:
+        """Tries that did not end their stage, by start."""
+        ...
+
+    async def inbox(self, run_id: RunId) -> list[Signal]:
+        """Signals nobody consumed yet, in order of arrival."""
+        ...
+
+    async def signal(self, run_id: RunId, signal_id: SignalId) -> Signal | None:
+        """A signal the run ever received, or None."""
+        ...
+
+    async def answer(self, command: str, key: str) -> Answer | None:
+        """The remembered answer, or None."""
+        ...
+
+    async def graph(self, fingerprint: Fingerprint) -> Graph | None:
+        """A stored shape, or None."""
+        ...
+
+
+class LeaseStore(Protocol):
+    """What hosts that execute stages need: set-wise writes that decide nothing."""
+
+    async def claim(
+        self,
+        routes: Collection[Route],
+        *,
+        limit: int,
+        length: timedelta,
+        worker: WorkerId,
+        only: Sequence[JobKey] | None = None,
+    ) -> list[Lease]:
+        """Lease up to ``limit`` due, ready, unleased jobs of these routes in one conditional write.
+
+        Highest priority first, then the earliest ``available_at``, then the key. Each gets a new random lease id, a
+        fencing token greater than any token of its run before, ``lease_until`` = store's time + ``length``,
+        ``claimed_at``, and ``attempt`` + 1. ``only`` claims among the given rows. A lease that ran out is not
+        claimable: reaping makes it so.
+        """
+        ...
+
+    async def extend(self, leases: Sequence[tuple[JobKey, LeaseId]], length: timedelta) -> list[ExtendAnswer]:
+        """Move ``lease_until`` to store's time + ``length`` for each lease still held; tell lost ones and wake counts.
+
+        Answers in the order asked. A lease that ran out but was not reaped is still held, and is extended.
+        """
+        ...
+
+    async def next_due(self, routes: Collection[Route]) -> datetime | None:
+        """The earliest moment at which a ready, unleased job of these routes is or becomes claimable, or None."""
+        ...
+
+
+class UpkeepStore(Protocol):
+    """What the bounded ticks of upkeep read; what they write are Changes."""
+
+    async def expired_leases(self, limit: int) -> list[ExpiredLease]:
+        """Jobs whose ``lease_until`` is before the store's time, the longest expired first."""
+        ...
+
+    async def overdue_runs(self, limit: int) -> list[RunId]:
+        """Runs that are not terminal and whose deadline has passed, the most overdue first."""
+        ...
+
+    async def next_upkeep(self) -> datetime | None:
+        """The earliest ``lease_until`` of any lease or deadline of any active run, or None."""
+        ...
+
+    async def record_worker(self, worker: WorkerRecord) -> None:
+        """Insert or replace the worker's row."""
+        ...
+
+    async def forget_worker(self, worker: WorkerId) -> None:
+        """Delete the worker's row, if there."""
+        ...
+
+    async def workers(self) -> list[WorkerRecord]:
+        """All recorded workers, by id."""
+        ...
+
+
+class OutboxStore(Protocol):
+    """What the relay needs. Settling what it published is a Change."""
+
+    async def events_written(self) -> bool:
+        """Whether commits write their events at all: kept in the store, the same for every process."""
+        ...
+
+    async def write_events(self, on: bool) -> None:  # noqa: FBT001  the value of the setting itself
+        """Set whether commits write their events, from now on."""
+        ...
+
+    async def lease_relay(self, lease_id: LeaseId, length: timedelta) -> bool:
+        """Take or keep the one relay lease under this id; False while another holds it."""
+        ...
+
+    async def release_relay(self, lease_id: LeaseId) -> None:
+        """Give the relay lease back, if held under this id."""
+        ...
+
+    async def unpublished(self, limit: int) -> list[Event]:
+        """Events as they stand: the oldest first, of a run in ``seq`` order; runs whose oldest is postponed left out."""
+        ...
+
+    async def dead_letters(self, limit: int) -> list[tuple[Event, str]]:
+        """Events that were given up on, the oldest first, each with its last error."""
+        ...
+
+
+class Persistence(RunStore, LeaseStore, UpkeepStore, OutboxStore, Protocol):
+    """All of it: what an adapter gives."""
+
+    async def close(self) -> None:
+        """Finish what was handed in and let go of every resource. Further calls raise ``UnavailableError``."""
+        ...
