@@ -1,0 +1,5 @@
+"""Blobs in a directory. For the composition root and tests."""
+
+from mainspring.adapters.filesystem.blob_store import FilesystemBlobStore
+
+__all__ = ["FilesystemBlobStore"]

@@ -1,0 +1,115 @@
+"""The committer: Changes that are wanted at the same time are written together.
+
+Rule: it knows neither a database nor a clock. ``commit(change)`` joins the open batch and returns when that batch is
+durable; while one batch is written the next one fills. There is no timer: a lone Change is written at once, and under
+load the batches grow by themselves to what arrives during one write.
+
+The writer is a coroutine function that takes a batch and answers one verdict per Change, in order: None if it was
+written, or the error that its waiter shall get. If it raises, every waiter of the batch gets that error.
+
+Each event loop has a lane of its own, so that one store may be used from any loop, and from several in turn. A waiter
+that is cancelled hurts nobody: its Change is in the batch and is written with it.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from contextvars import Context
+from typing import TypeAlias
+
+import attrs
+
+from mainspring.ports.change import Change
+
+Verdict: TypeAlias = Exception | None
+Writer: TypeAlias = Callable[[Sequence[Change]], Awaitable[Sequence[Verdict]]]
+_Entry: TypeAlias = tuple[Change, asyncio.Future[None]]
+
+
+@attrs.define
+class _Lane:
+    """The batches of one event loop."""
+
+    loop: asyncio.AbstractEventLoop
+    waiting: deque[_Entry] = attrs.field(factory=deque[_Entry])
+    writing: asyncio.Task[None] | None = None
+
+
+class Committer:
+    """Gathers Changes into batches.
+
+    Args:
+        write: writes one batch; see the module.
+        max_batch: how many Changes are written together at most.
+    """
+
+    def __init__(self, write: Writer, *, max_batch: int = 500) -> None:
+        self._write = write
+        self._max_batch = max_batch
+        self._lanes: dict[int, _Lane] = {}
+
+    async def commit(self, change: Change) -> None:
+        """Join the open batch; return when it is durable.
+
+        Raises:
+            Exception: the verdict on this Change, or what the writer raised.
+        """
+        loop = asyncio.get_running_loop()
+        lane = self._lane(loop)
+        future: asyncio.Future[None] = loop.create_future()
+        lane.waiting.append((change, future))
+        if lane.writing is None:
+            # An empty context: the task belongs to all who wait, not to the one who happened to come first.
+            lane.writing = Context().run(loop.create_task, self._drain(lane))
+        await future
+
+    async def drained(self) -> None:
+        """Return when every Change that this loop handed in has its verdict."""
+        lane = self._lanes.get(id(asyncio.get_running_loop()))
+        while lane is not None and lane.writing is not None:
+            await asyncio.wait([lane.writing])
+
+    def _lane(self, loop: asyncio.AbstractEventLoop) -> _Lane:
+        lane = self._lanes.get(id(loop))
+        if lane is None or lane.loop is not loop:
+            # A loop that was closed in the middle of a batch leaves its lane behind.
+            for key, other in list(self._lanes.items()):
+                if other.loop.is_closed():
+                    self._lanes.pop(key, None)
+            lane = self._lanes[id(loop)] = _Lane(loop)
+        return lane
+
+    async def _drain(self, lane: _Lane) -> None:
+        batch: list[_Entry] = []
+        try:
+            while lane.waiting:
+                await asyncio.sleep(0)  # everybody who is ready in this pass of the loop joins
+                batch = [lane.waiting.popleft() for _ in range(min(len(lane.waiting), self._max_batch))]
+                await self._write_batch(batch)
+        except asyncio.CancelledError:
+            # Only a loop that is being torn down cancels this task; nobody may wait for it for ever.
+            for _, future in (*batch, *lane.waiting):
+                future.cancel()
+            lane.waiting.clear()
+            raise
+        finally:
+            lane.writing = None
+
+    async def _write_batch(self, batch: list[_Entry]) -> None:
+        try:
+            verdicts = await self._write([change for change, _ in batch])
+        except Exception as error:  # noqa: BLE001  whoever waits for the batch gets it
+            for _, future in batch:
+                _settle(future, error)
+            return
+        for (_, future), verdict in zip(batch, verdicts, strict=True):
+            _settle(future, verdict)
+
+
+def _settle(future: asyncio.Future[None], verdict: Verdict) -> None:
+    if future.done():
+        return
+    if verdict is None:
+        future.set_result(None)
+    else:
+        future.set_exception(verdict)

@@ -1,0 +1,234 @@
+"""The tables, as SQLAlchemy Core sees them. One metadata for every dialect; alembic migrates it.
+
+Rule: nothing here runs on the hot path. The hot statements name the same columns in the order of
+:mod:`mainspring.adapters.sql.rows`, and a test compares the two.
+
+Moments are integers (microseconds since the epoch, UTC) in SQLite and ``timestamptz`` elsewhere. Payloads are text.
+There are no foreign keys: rows are written by guarded Changes only, and checking references would double the work.
+"""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, Column, Dialect, Index, Integer, MetaData, Table, Text, text
+from sqlalchemy.dialects.postgresql import TIMESTAMP
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+from mainspring.adapters.sql.moments import from_micros, to_micros
+from mainspring.adapters.sql.predicates import JOB_IS_LEASED, JOB_IS_READY, RUN_HAS_KEY, RUN_IS_ACTIVE, RUN_IS_NOTABLE
+
+metadata = MetaData()
+
+
+class Moment(TypeDecorator[datetime]):
+    """An aware UTC datetime, exact to the microsecond on every dialect."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """The column's type in this dialect."""
+        if dialect.name == "postgresql":
+            return dialect.type_descriptor(TIMESTAMP(timezone=True))
+        return dialect.type_descriptor(BigInteger())
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
+        """What the driver is given."""
+        return value if value is None or dialect.name == "postgresql" else to_micros(value)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        """What a reader gets."""
+        moment: datetime | None = value if value is None or dialect.name == "postgresql" else from_micros(value)
+        return moment
+
+
+def _text(name: str, *, null: bool = False, key: bool = False) -> Column[str]:
+    return Column(name, Text, nullable=null, primary_key=key)
+
+
+def _number(name: str, *, key: bool = False) -> Column[int]:
+    return Column(name, Integer, nullable=False, primary_key=key, autoincrement=False)
+
+
+def _count(name: str) -> Column[int]:
+    return Column(name, BigInteger, nullable=False, server_default=text("0"))
+
+
+def _moment(name: str, *, null: bool = False) -> Column[datetime]:
+    return Column(name, Moment, nullable=null)
+
+
+#: A b-tree of its primary key alone: one page walk per row. Not for runs and outbox: wide rows, or rows in order.
+_CLUSTERED: dict[str, Any] = {"sqlite_with_rowid": False}
+
+
+def _where(predicate: str) -> dict[str, Any]:
+    return {"sqlite_where": text(predicate), "postgresql_where": text(predicate)}
+
+
+runs = Table(
+    "runs",
+    metadata,
+    _text("id", key=True),
+    _text("workflow"),
+    _text("version"),
+    _text("fingerprint"),
+    _text("queue"),
+    _text("status"),
+    _number("revision"),
+    _number("priority"),
+    _text("key", null=True),
+    _text("request_hash"),
+    _text("input"),
+    _text("config", null=True),
+    _text("tags", null=True),
+    _text("metadata", null=True),
+    _moment("created_at"),
+    _moment("start_at", null=True),
+    _moment("started_at", null=True),
+    _moment("finished_at", null=True),
+    _moment("deadline", null=True),
+    _text("output", null=True),
+    _text("failure", null=True),
+    _text("cancel_reason", null=True),
+    _text("parent_run", null=True),
+    _text("parent_step", null=True),
+    _count("event_count"),
+)
+Index("runs_key", runs.c.workflow, runs.c.key, unique=True, **_where(RUN_HAS_KEY))
+Index("runs_by_workflow", runs.c.workflow, runs.c.id)
+Index("runs_by_status", runs.c.status, runs.c.id, **_where(RUN_IS_NOTABLE))
+Index("runs_deadline", runs.c.deadline, **_where(RUN_IS_ACTIVE))
+
+run_tags = Table("run_tags", metadata, _text("tag", key=True), _text("run_id", key=True), **_CLUSTERED)
+
+stages = Table(
+    "stages",
+    metadata,
+    _text("run_id", key=True),
+    _text("stage", key=True),
+    _number("idx", key=True),
+    _text("status"),
+    _number("attempt"),
+    _text("worker", null=True),
+    _moment("started_at", null=True),
+    _moment("finished_at"),
+    _text("output", null=True),
+    _text("failure", null=True),
+    **_CLUSTERED,
+)
+
+attempts = Table(
+    "attempts",
+    metadata,
+    _text("run_id", key=True),
+    _text("stage", key=True),
+    _number("idx", key=True),
+    _number("attempt"),
+    _text("lease_id", key=True),
+    _text("worker"),
+    _moment("started_at"),
+    _moment("ended_at"),
+    _text("failure", null=True),
+    **_CLUSTERED,
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    _text("run_id", key=True),
+    _text("stage", key=True),
+    _number("idx", key=True),
+    _text("route"),
+    _text("phase"),
+    _number("priority"),
+    _moment("available_at", null=True),
+    _moment("not_before", null=True),
+    _number("attempt"),
+    _number("max_attempts"),
+    _number("wakes"),
+    Column("token", BigInteger, nullable=False),
+    _text("lease_id", null=True),
+    _text("worker", null=True),
+    _moment("lease_until", null=True),
+    _moment("claimed_at", null=True),
+    _text("input", null=True),
+    _text("progress", null=True),
+    **_CLUSTERED,
+)
+Index("jobs_ready", jobs.c.route, jobs.c.priority, jobs.c.available_at, **_where(JOB_IS_READY))
+Index("jobs_leased", jobs.c.lease_until, **_where(JOB_IS_LEASED))
+
+signals = Table(
+    "signals",
+    metadata,
+    _text("run_id", key=True),
+    _number("seq", key=True),
+    _text("id"),
+    _text("name"),
+    _text("payload"),
+    _moment("sent_at"),
+    **_CLUSTERED,
+)
+Index("signals_id", signals.c.run_id, signals.c.id, unique=True)
+
+answers = Table(
+    "answers",
+    metadata,
+    _text("command", key=True),
+    _text("key", key=True),
+    _text("request_hash"),
+    _text("result"),
+    _moment("answered_at"),
+    **_CLUSTERED,
+)
+
+graphs = Table("graphs", metadata, _text("fingerprint", key=True), _text("shape"), **_CLUSTERED)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    _text("run_id"),
+    _number("seq"),
+    _text("type"),
+    _moment("at"),
+    _text("data"),
+    Column("tries", Integer, nullable=False, server_default=text("0")),
+    _moment("postponed_until", null=True),
+)
+Index("outbox_event", outbox.c.run_id, outbox.c.seq, unique=True)
+Index("outbox_postponed", outbox.c.postponed_until, **_where("postponed_until is not null"))
+
+dead_letters = Table(
+    "dead_letters",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    _text("run_id"),
+    _number("seq"),
+    _text("type"),
+    _moment("at"),
+    _text("data"),
+    _number("tries"),
+    _text("error"),
+    _moment("died_at"),
+)
+Index("dead_letters_event", dead_letters.c.run_id, dead_letters.c.seq, unique=True)
+
+leases = Table("leases", metadata, _text("name", key=True), _text("lease_id"), _moment("until"), **_CLUSTERED)
+
+workers = Table(
+    "workers",
+    metadata,
+    _text("id", key=True),
+    _text("routes", null=True),
+    _text("build"),
+    _moment("started_at"),
+    _moment("seen_at"),
+    **_CLUSTERED,
+)
+
+settings = Table("settings", metadata, _text("name", key=True), _text("value"), **_CLUSTERED)
+
+_value = Column("value", BigInteger, nullable=False)
+counters = Table("counters", metadata, _text("name", key=True), _value, **_CLUSTERED)

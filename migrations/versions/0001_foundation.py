@@ -1,0 +1,232 @@
+"""The foundation: runs, stages, jobs, signals, the outbox, and what keeps them together."""
+
+from typing import Any
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects import postgresql
+
+revision = "0001"
+down_revision = None
+branch_labels = None
+depends_on = None
+
+_MOMENT = sa.BigInteger().with_variant(postgresql.TIMESTAMP(timezone=True), "postgresql")
+_SERIAL = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+
+def _text(name: str, *, null: bool = False) -> "sa.Column[Any]":
+    return sa.Column(name, sa.Text(), nullable=null)
+
+
+def _number(name: str) -> "sa.Column[Any]":
+    return sa.Column(name, sa.Integer(), nullable=False, autoincrement=False)
+
+
+def _moment(name: str, *, null: bool = False) -> "sa.Column[Any]":
+    return sa.Column(name, _MOMENT, nullable=null)
+
+
+def _keyed(name: str, *columns: "sa.Column[Any]", key: tuple[str, ...], rowid: bool = False) -> None:
+    op.create_table(name, *columns, sa.PrimaryKeyConstraint(*key), sqlite_with_rowid=rowid)
+
+
+def _index(name: str, table: str, columns: list[str], where: str | None = None, *, unique: bool = False) -> None:
+    predicate: dict[str, Any] = {}
+    if where is not None:
+        predicate = {"sqlite_where": sa.text(where), "postgresql_where": sa.text(where)}
+    op.create_index(name, table, columns, unique=unique, **predicate)
+
+
+def upgrade() -> None:
+    _runs()
+    _stages()
+    _jobs()
+    _messages()
+    _outbox()
+    _keeping()
+
+
+def _runs() -> None:
+    _keyed(
+        "runs",
+        _text("id"),
+        _text("workflow"),
+        _text("version"),
+        _text("fingerprint"),
+        _text("queue"),
+        _text("status"),
+        _number("revision"),
+        _number("priority"),
+        _text("key", null=True),
+        _text("request_hash"),
+        _text("input"),
+        _text("config", null=True),
+        _text("tags", null=True),
+        _text("metadata", null=True),
+        _moment("created_at"),
+        _moment("start_at", null=True),
+        _moment("started_at", null=True),
+        _moment("finished_at", null=True),
+        _moment("deadline", null=True),
+        _text("output", null=True),
+        _text("failure", null=True),
+        _text("cancel_reason", null=True),
+        _text("parent_run", null=True),
+        _text("parent_step", null=True),
+        sa.Column("event_count", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        key=("id",),
+        rowid=True,
+    )
+    _index("runs_key", "runs", ["workflow", "key"], "key is not null", unique=True)
+    _index("runs_by_workflow", "runs", ["workflow", "id"])
+    _index("runs_by_status", "runs", ["status", "id"], "status <> 'completed'")
+    active = "deadline is not null and status not in ('cancelled', 'completed', 'failed')"
+    _index("runs_deadline", "runs", ["deadline"], active)
+    _keyed("run_tags", _text("tag"), _text("run_id"), key=("tag", "run_id"))
+
+
+def _stages() -> None:
+    _keyed(
+        "stages",
+        _text("run_id"),
+        _text("stage"),
+        _number("idx"),
+        _text("status"),
+        _number("attempt"),
+        _text("worker", null=True),
+        _moment("started_at", null=True),
+        _moment("finished_at"),
+        _text("output", null=True),
+        _text("failure", null=True),
+        key=("run_id", "stage", "idx"),
+    )
+    _keyed(
+        "attempts",
+        _text("run_id"),
+        _text("stage"),
+        _number("idx"),
+        _number("attempt"),
+        _text("lease_id"),
+        _text("worker"),
+        _moment("started_at"),
+        _moment("ended_at"),
+        _text("failure", null=True),
+        key=("run_id", "stage", "idx", "lease_id"),
+    )
+
+
+def _jobs() -> None:
+    _keyed(
+        "jobs",
+        _text("run_id"),
+        _text("stage"),
+        _number("idx"),
+        _text("route"),
+        _text("phase"),
+        _number("priority"),
+        _moment("available_at", null=True),
+        _moment("not_before", null=True),
+        _number("attempt"),
+        _number("max_attempts"),
+        _number("wakes"),
+        sa.Column("token", sa.BigInteger(), nullable=False),
+        _text("lease_id", null=True),
+        _text("worker", null=True),
+        _moment("lease_until", null=True),
+        _moment("claimed_at", null=True),
+        _text("input", null=True),
+        _text("progress", null=True),
+        key=("run_id", "stage", "idx"),
+    )
+    ready = "lease_id is null and phase = 'ready' and available_at is not null"
+    _index("jobs_ready", "jobs", ["route", "priority", "available_at"], ready)
+    _index("jobs_leased", "jobs", ["lease_until"], "lease_until is not null")
+
+
+def _messages() -> None:
+    _keyed(
+        "signals",
+        _text("run_id"),
+        _number("seq"),
+        _text("id"),
+        _text("name"),
+        _text("payload"),
+        _moment("sent_at"),
+        key=("run_id", "seq"),
+    )
+    _index("signals_id", "signals", ["run_id", "id"], unique=True)
+    _keyed(
+        "answers",
+        _text("command"),
+        _text("key"),
+        _text("request_hash"),
+        _text("result"),
+        _moment("answered_at"),
+        key=("command", "key"),
+    )
+    _keyed("graphs", _text("fingerprint"), _text("shape"), key=("fingerprint",))
+
+
+def _outbox() -> None:
+    op.create_table(
+        "outbox",
+        sa.Column("id", _SERIAL, primary_key=True, autoincrement=True),
+        _text("run_id"),
+        _number("seq"),
+        _text("type"),
+        _moment("at"),
+        _text("data"),
+        sa.Column("tries", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        _moment("postponed_until", null=True),
+    )
+    _index("outbox_event", "outbox", ["run_id", "seq"], unique=True)
+    _index("outbox_postponed", "outbox", ["postponed_until"], "postponed_until is not null")
+    op.create_table(
+        "dead_letters",
+        sa.Column("id", _SERIAL, primary_key=True, autoincrement=True),
+        _text("run_id"),
+        _number("seq"),
+        _text("type"),
+        _moment("at"),
+        _text("data"),
+        _number("tries"),
+        _text("error"),
+        _moment("died_at"),
+    )
+    _index("dead_letters_event", "dead_letters", ["run_id", "seq"], unique=True)
+
+
+def _keeping() -> None:
+    _keyed("leases", _text("name"), _text("lease_id"), _moment("until"), key=("name",))
+    _keyed(
+        "workers",
+        _text("id"),
+        _text("routes", null=True),
+        _text("build"),
+        _moment("started_at"),
+        _moment("seen_at"),
+        key=("id",),
+    )
+    _keyed("settings", _text("name"), _text("value"), key=("name",))
+    _keyed("counters", _text("name"), sa.Column("value", sa.BigInteger(), nullable=False), key=("name",))
+
+
+def downgrade() -> None:
+    for table in (
+        "counters",
+        "settings",
+        "workers",
+        "leases",
+        "dead_letters",
+        "outbox",
+        "graphs",
+        "answers",
+        "signals",
+        "jobs",
+        "attempts",
+        "stages",
+        "run_tags",
+        "runs",
+    ):
+        op.drop_table(table)
