@@ -1,0 +1,145 @@
+"""run.create: start a run. With a key, the same start again answers the run that is there.
+
+Guards: unique run id, unique (workflow, key). Nothing is read before the first try: a refused create loads the winner.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import ClassVar
+
+import attrs
+
+from mainspring.kernel.advance import Advance, initial_state
+from mainspring.kernel.decision import Command, Decision, Facts, Handler, Repeat
+from mainspring.kernel.events import run_event
+from mainspring.kernel.plan import Plan
+from mainspring.kernel.transitions import RUN, RunEvent, step
+from mainspring.ports.change import Change
+from mainspring.ports.errors import ConflictError
+from mainspring.ports.names import Payload, RunId
+from mainspring.ports.persistence import RunStore
+from mainspring.ports.records import Graph, Run, RunState, RunStatus
+
+MAX_KEY_LENGTH = 512
+
+
+@attrs.frozen(kw_only=True)
+class RunCreated:
+    """The run, and whether this command created it."""
+
+    run: Run
+    created: bool
+    due: bool  #: jobs can be claimed now
+
+
+@attrs.frozen(kw_only=True)
+class CreateRun(Command[RunCreated]):
+    """Start a run of this plan. Input and config are validated and encoded by the caller."""
+
+    name: ClassVar[str] = "run.create"
+
+    plan: Plan
+    input: Payload
+    elements: tuple[Payload, ...] | None = None  #: the input taken apart, where a first stage is mapped
+    config: Payload | None = None
+    key: str | None = None
+    priority: int | None = None  #: None: the workflow's
+    tags: tuple[str, ...] = ()
+    metadata: Payload | None = None
+    start_at: datetime | None = None
+    timeout: timedelta | None = None  #: None: the workflow's
+    run_id: RunId | None = None  #: chosen beforehand when the input lies in a blob named after it
+    content_hash: str | None = None  #: of the input, where ``input`` is a reference that no repeat would share
+
+
+def request_hash(command: CreateRun) -> str:
+    """Hash of what a start asks for; the same for the same request."""
+    parts = [
+        command.plan.workflow,
+        command.plan.version,
+        command.content_hash or command.input,
+        command.config,
+        command.metadata,
+        command.tags,
+        command.priority,
+        command.start_at and command.start_at.astimezone(UTC).isoformat(),
+        command.timeout and str(command.timeout),
+    ]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
+
+
+async def load(command: CreateRun, store: RunStore, facts: Facts, repeat: Repeat) -> Run | None:
+    """The run that is already there: under the key, or written by this very dispatch."""
+    if command.key is not None:
+        return await store.run_by_key(command.plan.workflow, command.key)
+    return await store.run(command.run_id or facts.run_id)
+
+
+def decide(command: CreateRun, state: Run | None, facts: Facts) -> Decision[RunCreated]:
+    """A new run with its first jobs, or the one that is there."""
+    hashed = request_hash(command)
+    if state is not None:
+        if state.request_hash != hashed:
+            msg = (
+                f"key {command.key!r} of workflow {command.plan.workflow!r} belongs to run {state.id}, which was "
+                f"started with other content (hash {state.request_hash}, now {hashed}); use another key, or the "
+                "same input, config and options"
+            )
+            raise ConflictError(msg)
+        mine = state.id == (command.run_id or facts.run_id)
+        return Decision(RunCreated(run=state, created=mine, due=mine))
+    run = _new_run(command, hashed, facts)
+    begun = initial_state(RunState(run=run, stages={}), command.plan, facts.now, command.elements)
+    change, run = _begun(run, begun, facts)
+    due = run.start_at is None or run.start_at <= facts.now
+    change = attrs.evolve(
+        change,
+        create=run,
+        graph=Graph(fingerprint=command.plan.fingerprint, shape=command.plan.shape),
+    )
+    return Decision(RunCreated(run=run, created=True, due=due and bool(begun.jobs)), change)
+
+
+def _new_run(command: CreateRun, hashed: str, facts: Facts) -> Run:
+    plan = command.plan
+    timeout = command.timeout if command.timeout is not None else plan.timeout
+    start = max(facts.now, command.start_at) if command.start_at is not None else facts.now
+    return Run(
+        id=command.run_id or facts.run_id,
+        workflow=plan.workflow,
+        version=plan.version,
+        fingerprint=plan.fingerprint,
+        queue=plan.queue,
+        status=RunStatus.PENDING,
+        revision=0,
+        priority=plan.priority if command.priority is None else command.priority,
+        key=command.key,
+        request_hash=hashed,
+        input=command.input,
+        config=command.config,
+        tags=command.tags,
+        metadata=command.metadata,
+        created_at=facts.now,
+        start_at=command.start_at,
+        started_at=None,
+        finished_at=None,
+        deadline=None if timeout is None else start + timeout,
+        output=None,
+        failure=None,
+    )
+
+
+def _begun(run: Run, begun: Advance, facts: Facts) -> tuple[Change, Run]:
+    """The rows of the new run; one whose every stage is a map over nothing is complete at once."""
+    data: Mapping[str, object] = {"workflow": run.workflow, "version": run.version}
+    events = [run_event("run.created", run.id, facts.now, **data)]
+    if not begun.jobs:
+        status = step(RUN, step(RUN, run.status, RunEvent.BEGIN), RunEvent.COMPLETE)
+        run = attrs.evolve(run, status=status, started_at=facts.now, finished_at=facts.now)
+        events += [run_event("run.started", run.id, facts.now), run_event("run.completed", run.id, facts.now)]
+    return Change(stages=begun.empty, jobs=begun.jobs, events=tuple(events)), run
+
+
+HANDLER: Handler[RunCreated] = Handler(load=load, decide=decide, loads_first=False)

@@ -1,0 +1,144 @@
+"""``@stage`` and ``@workflow``: functions become definitions.
+
+Imported by the face, tests and examples.
+"""
+
+from collections.abc import Callable, Coroutine
+from datetime import timedelta
+from typing import Any, Protocol, TypeVar, overload
+
+from mainspring.kernel import body as bodies
+from mainspring.kernel.context import Context
+from mainspring.kernel.definition import Workflow
+from mainspring.kernel.retry import Retry
+from mainspring.kernel.stage import Stage
+
+I = TypeVar("I")  # noqa: E741  the input; DESIGN and the documentation call it so
+O = TypeVar("O")  # noqa: E741  the output
+
+AsyncBody = Callable[[Context[Any], I], Coroutine[Any, Any, O]]
+PlainBody = Callable[[Context[Any], I], O]
+AsyncSource = Callable[[Context[Any]], Coroutine[Any, Any, O]]
+PlainSource = Callable[[Context[Any]], O]
+
+
+class StageDecorator(Protocol):
+    """What ``stage(…)`` gives when it is called with options."""
+
+    @overload
+    def __call__(self, body: AsyncBody[I, O], /) -> Stage[I, O]: ...
+    @overload
+    def __call__(self, body: PlainBody[I, O], /) -> Stage[I, O]: ...
+    @overload
+    def __call__(self, body: AsyncSource[O], /) -> Stage[object, O]: ...
+    @overload
+    def __call__(self, body: PlainSource[O], /) -> Stage[object, O]: ...
+
+
+class WorkflowDecorator(Protocol):
+    """What ``workflow(…)`` gives when it is called with options."""
+
+    @overload
+    def __call__(self, body: AsyncBody[I, O], /) -> Workflow[I, O]: ...
+    @overload
+    def __call__(self, body: PlainBody[I, O], /) -> Workflow[I, O]: ...
+    @overload
+    def __call__(self, body: AsyncSource[O], /) -> Workflow[None, O]: ...
+    @overload
+    def __call__(self, body: PlainSource[O], /) -> Workflow[None, O]: ...
+
+
+@overload
+def stage(body: AsyncBody[I, O], /) -> Stage[I, O]: ...
+@overload
+def stage(body: PlainBody[I, O], /) -> Stage[I, O]: ...
+@overload
+def stage(body: AsyncSource[O], /) -> Stage[object, O]: ...
+@overload
+def stage(body: PlainSource[O], /) -> Stage[object, O]: ...
+@overload
+def stage(*, id: str | None = None, retry: Retry = ..., timeout: timedelta | None = None) -> StageDecorator: ...
+def stage(
+    body: Callable[..., Any] | None = None,
+    /,
+    *,
+    id: str | None = None,
+    retry: Retry = Retry(),
+    timeout: timedelta | None = None,
+) -> Any:
+    """Make a stage of a body: ``@stage`` or ``@stage(retry=…, timeout=…)``.
+
+    The body is ``(ctx, value)`` or ``(ctx)``, ``async def`` or plain ``def``; its annotations are its types. Without an
+    ``id`` the stage is called as the function. ``timeout`` bounds one attempt; None: the worker's maximum.
+
+    Raises:
+        DefinitionError: it cannot be a body, or an option cannot be followed; says where and what to do.
+    """
+
+    def decorate(body: Callable[..., Any]) -> Stage[Any, Any]:
+        return _stage(body, id, retry, timeout)
+
+    return decorate if body is None else decorate(body)
+
+
+@overload
+def workflow(body: AsyncBody[I, O], /) -> Workflow[I, O]: ...
+@overload
+def workflow(body: PlainBody[I, O], /) -> Workflow[I, O]: ...
+@overload
+def workflow(body: AsyncSource[O], /) -> Workflow[None, O]: ...
+@overload
+def workflow(body: PlainSource[O], /) -> Workflow[None, O]: ...
+@overload
+def workflow(
+    *,
+    version: str = "1",
+    id: str | None = None,
+    queue: str = "default",
+    priority: int = 0,
+    retry: Retry = ...,
+    timeout: timedelta | None = None,
+    attempt_timeout: timedelta | None = None,
+) -> WorkflowDecorator: ...
+def workflow(
+    body: Callable[..., Any] | None = None,
+    /,
+    *,
+    version: str = "1",
+    id: str | None = None,
+    queue: str = "default",
+    priority: int = 0,
+    retry: Retry = Retry(),
+    timeout: timedelta | None = None,
+    attempt_timeout: timedelta | None = None,
+) -> Any:
+    """Make a workflow of one stage: ``@workflow`` or ``@workflow(version="2", …)``.
+
+    Workflow and stage are called as the function; ``id`` names the workflow otherwise. ``timeout`` bounds the whole
+    run, ``attempt_timeout`` one attempt at the body (None: the worker's maximum).
+
+    Raises:
+        DefinitionError: it cannot be a body, or an option cannot be followed; says where and what to do.
+    """
+
+    def decorate(body: Callable[..., Any]) -> Workflow[Any, Any]:
+        only = _stage(body, None, retry, attempt_timeout)
+        name = only.id if id is None else id
+        return Workflow(name, version=version, queue=queue, priority=priority, timeout=timeout).pipe(only)
+
+    return decorate if body is None else decorate(body)
+
+
+def _stage(body: Callable[..., Any], id: str | None, retry: Retry, timeout: timedelta | None) -> Stage[Any, Any]:
+    signature = bodies.read(body)
+    return Stage(
+        id=body.__name__ if id is None else id,
+        body=body,
+        is_async=signature.is_async,
+        takes_input=signature.takes_input,
+        input_type=signature.input_type,
+        output_type=signature.output_type,
+        config_type=signature.config_type,
+        retry=retry,
+        timeout=timeout,
+    )
