@@ -1,0 +1,157 @@
+"""One process of ours: ``python -m benchmarks.ours <mode> <url> …``. Its answer is a line ``RESULT {json}``.
+
+The peers' runners in ``benchmarks/peers`` know the same modes: start, worker, local, remote, fan.
+"""
+
+import asyncio
+import json
+import logging
+import os
+import resource
+import signal
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from benchmarks.workloads import ALL, BY_NAME, GROUP, MAPPED, document
+from mainspring import Mainspring
+
+WARM_UP = 20
+CHUNK = 10_000
+"""Starts handed to ``start_many`` at once: the inputs of a million runs would not fit in memory."""
+
+
+def answer(**fields: Any) -> None:
+    print("RESULT " + json.dumps(fields), flush=True)
+
+
+def spread_of(seconds: list[float]) -> dict[str, float]:
+    """Percentiles in milliseconds."""
+    ordered = sorted(second * 1e3 for second in seconds)
+
+    def at(share: float) -> float:
+        return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+    return {"p50_ms": at(0.5), "p95_ms": at(0.95), "p99_ms": at(0.99)}
+
+
+def quiet() -> None:
+    """Warnings only, as a worker under load is run: a line per run would be measured instead."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+
+
+def engine(url: str, *, worker: bool) -> Mainspring:
+    return Mainspring(url, workflows=ALL, worker=worker)
+
+
+async def start(url: str, flow: str, count: int) -> None:
+    async with engine(url, worker=False) as client:
+        workflow, begin = BY_NAME[flow], time.perf_counter()
+        for number in range(count):
+            await client.start(workflow, document(number))
+        answer(seconds=time.perf_counter() - begin)
+
+
+async def start_many(url: str, flow: str, count: int) -> None:
+    seconds = 0.0
+    async with engine(url, worker=False) as client:
+        for number in range(0, count, CHUNK):
+            inputs = [document(one) for one in range(number, min(number + CHUNK, count))]
+            begin = time.perf_counter()
+            await client.start_many(BY_NAME[flow], inputs)
+            seconds += time.perf_counter() - begin
+    answer(seconds=seconds)
+
+
+async def worker(url: str, *more: str) -> None:
+    """Work until SIGTERM. With ``count``: tell how many statements the store was asked."""
+    statements = 0
+
+    def count(_: str) -> None:
+        nonlocal statements
+        statements += 1
+
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    await _go()
+    async with engine(url, worker=True) as working:
+        if "count" in more:
+            store: Any = working.parts.store
+            store._thread._connection.set_trace_callback(count)  # noqa: SLF001  there is no public place to count at
+            asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, lambda: answer(statements=statements))
+        print(f"READY {time.monotonic():.6f}", flush=True)
+        await stop.wait()
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    answer(cpu_s=usage.ru_utime + usage.ru_stime, peak_mb=usage.ru_maxrss / 1024)
+
+
+async def _go() -> None:
+    """Imports are done; wait for the driver's word."""
+    print("WARM", flush=True)
+    go = os.environ.get("BENCH_GO")
+    while go and not Path(go).exists():
+        await asyncio.sleep(0.002)
+
+
+async def timed(count: int, once: Callable[[int], Awaitable[object]]) -> None:
+    taken: list[float] = []
+    for number in range(count + WARM_UP):
+        begin = time.perf_counter()
+        await once(number)
+        if number >= WARM_UP:
+            taken.append(time.perf_counter() - begin)
+    answer(**spread_of(taken))
+
+
+async def local(url: str, flow: str, count: int) -> None:
+    async with engine(url, worker=True) as client:
+        await asyncio.sleep(0.3)
+        await timed(count, lambda number: client.run(BY_NAME[flow], document(number)))
+
+
+async def remote(url: str, flow: str, count: int) -> None:
+    async with engine(url, worker=False) as client:
+        await timed(count, lambda number: client.run(BY_NAME[flow], document(number)))
+
+
+async def fan(url: str, flow: str, count: int) -> None:
+    """One run that fans out and joins; ``count`` elements of a map, or the group of stages. Another process works."""
+    async with engine(url, worker=False) as client:
+        begin = time.perf_counter()
+        found = await (client.run(GROUP, document(0)) if flow == "group" else client.run(MAPPED, count))
+        answer(seconds=time.perf_counter() - begin, joined=found)
+
+
+async def drain(url: str, flow: str, count: int) -> None:
+    """Enqueue and drain in this process: for the profiler."""
+    async with engine(url, worker=True) as client:
+        handles = await client.start_many(BY_NAME[flow], [document(number) for number in range(count)])
+        for handle in handles[-10:]:
+            await handle.result()
+        answer(flow=flow, count=count)
+
+
+MODES: dict[str, Callable[..., Awaitable[None]]] = {
+    "start": start,
+    "start_many": start_many,
+    "worker": worker,
+    "local": local,
+    "remote": remote,
+    "fan": fan,
+    "drain": drain,
+}
+
+
+def main() -> None:
+    mode, url, *rest = sys.argv[1:]
+    arguments = [int(one) if one.isdigit() else one for one in rest]
+    quiet()
+    asyncio.run(MODES[mode](url, *arguments))  # type: ignore[arg-type]
+
+
+if __name__ == "__main__":
+    main()

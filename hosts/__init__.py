@@ -1,0 +1,1 @@
+"""When things happen: processes and invocations turned into dispatched commands."""

@@ -1,0 +1,184 @@
+"""One attempt: from a leased job to its outcome. Decides nothing about the run; the kernel does, from the outcome."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+import attrs
+
+from mainspring.hosts.execution.bodies import Bodies, Ended
+from mainspring.hosts.execution.context import AttemptContext
+from mainspring.hosts.execution.failures import failure_of, invalid
+from mainspring.hosts.execution.live import Seat, Stop
+from mainspring.hosts.execution.mailboxes import Box
+from mainspring.hosts.execution.parts import Parts
+from mainspring.hosts.execution.payloads import Payloads
+from mainspring.hosts.execution.registry import Served
+from mainspring.kernel.advance import group
+from mainspring.kernel.commands.attempt_finish import Cancelled, Completed, Failed, Outcome
+from mainspring.kernel.plan import StagePlan
+from mainspring.kernel.stage import Stage
+from mainspring.ports.errors import InvalidValueError, PortError
+from mainspring.ports.names import Payload, StageId
+from mainspring.ports.records import Failure, Job, Run, StageStatus
+
+
+@attrs.frozen(kw_only=True)
+class Released:
+    """The attempt ends without a verdict: its lease is gone, or it is given back."""
+
+    reason: Stop
+
+
+@attrs.frozen(kw_only=True)
+class Work:
+    """One attempt's place in the world."""
+
+    run: Run
+    job: Job
+    served: Served
+    seat: Seat
+    box: Box
+
+
+ProgressSink = Callable[[float, float | None, str], None]
+
+
+class Attempts:
+    """Makes attempts: input, body, output."""
+
+    def __init__(self, parts: Parts, payloads: Payloads, bodies: Bodies, maximum: timedelta) -> None:
+        self._parts = parts
+        self._payloads = payloads
+        self._bodies = bodies
+        self._maximum = maximum.total_seconds()
+
+    async def make(self, work: Work, on_progress: ProgressSink) -> Outcome | Released:
+        """Call the stage's body on its input; the encoded output, or why there is none. Raises nothing of the body's."""
+        stage, plan = work.served.stage(work.job.stage)
+        try:
+            upstream = await self._upstream(work)
+            value, context = await self._prepare(work, stage, plan, upstream, on_progress)
+        except InvalidValueError as error:
+            return Failed(failure=invalid(error, "invalid_input"), retryable=False)
+        except PortError as error:
+            return Failed(failure=failure_of(error, code="unavailable"))
+        ended = await self._call(work, stage, plan, context, value)
+        if ended.stop is not None:
+            return self._told(ended, stage, plan)
+        if ended.error is not None:
+            return Failed(failure=failure_of(ended.error), retryable=not plan.retry.refuses(ended.error))
+        return await self._completed(work, stage, plan, ended.value)
+
+    async def _prepare(
+        self,
+        work: Work,
+        stage: Stage[Any, Any],
+        plan: StagePlan,
+        upstream: dict[StageId, tuple[Payload, ...]],
+        on_progress: ProgressSink,
+    ) -> tuple[Any, AttemptContext]:
+        run_input = await self._payloads.text(work.run.input)
+        config = None if work.run.config is None else await self._payloads.text(work.run.config)
+        context = AttemptContext(
+            run=work.run,
+            job=work.job,
+            served=work.served,
+            seat=work.seat,
+            payloads=self._payloads,
+            upstream=upstream,
+            run_input=run_input,
+            config=config,
+            deadline=self._deadline(work.job, plan),
+            on_progress=on_progress,
+        )
+        if stage.config_type is not None:
+            _ = context.config  # a config that does not fit fails the attempt before the body is called
+        value = None
+        if stage.takes_input:
+            text = await self._input_text(work, plan, upstream, run_input)
+            value = self._payloads.codec.decode(text, stage.input_type, f"input of stage {stage.id}")
+        return value, context
+
+    async def _input_text(
+        self, work: Work, plan: StagePlan, upstream: dict[StageId, tuple[Payload, ...]], run_input: Payload
+    ) -> Payload:
+        """A mapped element, the run's input, the only upstream's output, or ``{stage id: output}``."""
+        if work.job.input is not None:
+            return await self._payloads.text(work.job.input)
+        if not plan.after:
+            return run_input
+        if plan.mapped:  # over a mapped stage: instance by instance
+            return upstream[plan.after[0]][work.job.index]
+        if len(plan.after) == 1:
+            return self._whole(work.served, plan.after[0], upstream)
+        parts = ",".join(f'"{stage}":{self._whole(work.served, stage, upstream)}' for stage in sorted(plan.after))
+        return Payload("{" + parts + "}")
+
+    def _whole(self, served: Served, stage: StageId, upstream: dict[StageId, tuple[Payload, ...]]) -> Payload:
+        texts = upstream[stage]
+        return Payload("[" + ",".join(texts) + "]") if served.plan.stages[stage].mapped else texts[0]
+
+    async def _upstream(self, work: Work) -> dict[StageId, tuple[Payload, ...]]:
+        """Outputs of every stage upstream, as text; read once per run and process."""
+        wanted = work.served.ancestors[work.job.stage]
+        known = work.box.outputs
+        missing = [stage for stage in wanted if stage not in known]
+        if missing:
+            records = group(await self._parts.store.stages(work.run.id, missing))
+            for stage in missing:
+                rows = [row for row in records.get(stage, ()) if row.status is StageStatus.COMPLETED]
+                self._require(stage, rows, work)
+                known[stage] = tuple([await self._payloads.text(row.output or Payload("null")) for row in rows])
+        return {stage: known[stage] for stage in work.served.plan.stages if stage in wanted}
+
+    def _require(self, stage: StageId, rows: list[Any], work: Work) -> None:
+        if not rows and not work.served.plan.stages[stage].mapped:
+            msg = f"stage {work.job.stage!r} was started, but its upstream stage {stage!r} has no output on record"
+            raise InvalidValueError(msg, ())
+
+    def _deadline(self, job: Job, plan: StagePlan) -> datetime | None:
+        if plan.timeout is None or job.claimed_at is None:
+            return None
+        return job.claimed_at + plan.timeout
+
+    async def _call(
+        self, work: Work, stage: Stage[Any, Any], plan: StagePlan, context: AttemptContext, value: Any
+    ) -> Ended:
+        limit = self._maximum if plan.timeout is None else min(self._maximum, plan.timeout.total_seconds())
+        body = stage.body
+        arguments = (context, value) if stage.takes_input else (context,)
+        if stage.is_async:
+            return await self._bodies.call_async(work.seat, limit, lambda: body(*arguments))
+        return await self._bodies.call_plain(work.seat, limit, lambda: body(*arguments))
+
+    def _told(self, ended: Ended, stage: Stage[Any, Any], plan: StagePlan) -> Outcome | Released:
+        match ended.stop:
+            case Stop.TIMED_OUT:
+                given = plan.timeout.total_seconds() if plan.timeout is not None else self._maximum
+                left = "; it ignored the cancellation and was abandoned" if ended.abandoned else ""
+                message = f"stage {stage.id!r} did not end within {given:g} s{left}"
+                return Failed(failure=Failure(code="timed_out", type="TimeoutError", message=message))
+            case Stop.CANCELLED:
+                return Cancelled()
+            case Stop.LEASE_LOST | Stop.SHUTDOWN | None as reason:
+                return Released(reason=reason or Stop.SHUTDOWN)
+
+    async def _completed(self, work: Work, stage: Stage[Any, Any], plan: StagePlan, value: Any) -> Outcome:
+        payloads, subject = self._payloads, f"output of stage {stage.id}"
+        owner = work.seat.lease_id
+        try:
+            text = payloads.codec.encode(value, subject)
+            if stage.output_type is not Any:
+                payloads.codec.decode(text, stage.output_type, subject)
+            elements = None
+            if stage.id in work.served.taken_apart:
+                elements = await payloads.stored_elements(value, work.run.id, owner, subject)
+            output = text if payloads.is_small(text) else await payloads.spill(text, work.run.id, owner)
+        except InvalidValueError as error:
+            return Failed(failure=invalid(error, "invalid_output"), retryable=False)
+        except PortError as error:
+            return Failed(failure=failure_of(error, code="unavailable"))
+        if not plan.mapped:
+            work.box.outputs[stage.id] = (text,)
+        return Completed(output=output, elements=elements)

@@ -1,0 +1,192 @@
+"""The executor: works a claimed lease off, and on with the run's next stages while the lease is kept.
+
+Shared by every host. It keeps no timers of its own but those of the attempts under way.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+
+from mainspring.hosts.execution.attempts import Attempts, Released, Work
+from mainspring.hosts.execution.bodies import Bodies
+from mainspring.hosts.execution.live import LiveList, Seat, Stop
+from mainspring.hosts.execution.mailboxes import Box, Mailboxes
+from mainspring.hosts.execution.parts import Parts, Timing
+from mainspring.hosts.execution.payloads import Payloads
+from mainspring.hosts.execution.registry import Served, WorkflowRegistry
+from mainspring.hosts.execution.reports import Reports
+from mainspring.hosts.execution.threads import BodyThreads
+from mainspring.kernel.advance import initial_state
+from mainspring.kernel.commands.attempt_finish import AttemptFinished, Cancelled, FinishAttempt, Outcome
+from mainspring.kernel.commands.job_release import ReleaseJob
+from mainspring.kernel.dispatcher import Dispatcher
+from mainspring.ports.errors import LeaseLostError, PortError, UnknownOutcomeError
+from mainspring.ports.names import RunId
+from mainspring.ports.records import (
+    TERMINAL_RUN_STATUSES,
+    Job,
+    Lease,
+    Pointer,
+    Run,
+    RunState,
+    RunStatus,
+)
+
+logger = structlog.get_logger("mainspring.executor")
+
+Ended = Callable[[RunId], None]
+
+
+class Executor:
+    """Works leases off. ``on_ended`` hears of every run whose final status this executor recorded."""
+
+    def __init__(
+        self, parts: Parts, registry: WorkflowRegistry, timing: Timing, on_ended: Ended | None = None
+    ) -> None:
+        self.dispatcher = Dispatcher(parts.store, parts.clock, parts.ids)
+        self.live = LiveList()
+        self.finished = 0  #: attempts that ended with a recorded outcome
+        self._parts = parts
+        self._registry = registry
+        self._timing = timing
+        self._on_ended = on_ended
+        self._mailboxes = Mailboxes(self.dispatcher)
+        self._threads = BodyThreads()
+        self._bodies = Bodies(self._threads, timing.cancel_grace.total_seconds())
+        payloads = Payloads(parts.codec, parts.blobs, parts.limits)
+        self._attempts = Attempts(parts, payloads, self._bodies, timing.attempt_maximum)
+        self._reports = Reports(self.dispatcher, timing)
+
+    @property
+    def stuck(self) -> int:
+        """Bodies that were given up on and still live."""
+        return self._bodies.stuck
+
+    def close(self) -> None:
+        """Let idle threads end."""
+        self._threads.close()
+
+    async def execute(self, lease: Lease, until: float, keep: Callable[[], bool] = lambda: True) -> str:
+        """Work the lease off; how its last attempt ended, in a word.
+
+        ``until``: when the lease runs out, on the loop's clock. ``keep`` is asked before each hand-over: whether to go on
+        with the run's next stage under the same lease.
+        """
+        run = lease.run
+        served = self._registry.by_fingerprint(run.workflow, run.version, run.fingerprint)
+        if served is None:
+            await self._release(lease.job)
+            return "released"
+        box = self._mailboxes.open(run.id, _fresh_state(run, served))
+        word = "released"
+        try:
+            with self.live.join(lease.job, lease.lease_id, until) as seat:
+                job: Job | None = lease.job
+                while job is not None:
+                    seat.job, seat.recording = job, False
+                    job, word = await self._attempt(run, job, served, seat, box, keep)
+        finally:
+            self._mailboxes.close(box)
+        return word
+
+    async def _attempt(
+        self, run: Run, job: Job, served: Served, seat: Seat, box: Box, keep: Callable[[], bool]
+    ) -> tuple[Job | None, str]:
+        """One attempt and its record; the job if this worker goes on with it, and a word for its outcome."""
+        report = self._reports.open(job)
+        try:
+            outcome: Outcome | Released
+            if run.status is RunStatus.CANCELLING or seat.stop is Stop.CANCELLED:
+                outcome = Cancelled()
+            else:
+                work = Work(run=run, job=job, served=served, seat=seat, box=box)
+                outcome = await self._attempts.make(work, report.progress)
+        finally:
+            started_told = await report.close()
+        if isinstance(outcome, Released):
+            if outcome.reason is Stop.SHUTDOWN:
+                await self._release(job)
+            return None, str(outcome.reason)
+        command = FinishAttempt(
+            job=job, plan=served.plan, outcome=outcome, keep=keep(), started_told=started_told
+        )
+        seat.recording = True
+        finished = await self._finish(command, seat, box)
+        if finished is None:
+            return None, "lease_lost"
+        self.finished += 1
+        await self._tell(job, finished, outcome)
+        return finished.job, "retrying" if finished.will_retry else type(outcome).__name__.lower()
+
+    async def _finish(self, command: FinishAttempt, seat: Seat, box: Box) -> AttemptFinished | None:
+        """Record the outcome, for as long as the lease lasts; None when the lease is gone."""
+        delay = 0.05
+        while True:
+            try:
+                return await box.finish(command)
+            except LeaseLostError:
+                return None
+            except PortError as error:
+                left = seat.until - asyncio.get_running_loop().time()
+                if seat.stop is Stop.LEASE_LOST or left <= 0:
+                    logger.warning("outcome_not_recorded", run=command.job.run_id, stage=command.job.stage, error=str(error))
+                    return None
+                if not isinstance(error, UnknownOutcomeError):
+                    logger.warning("store_failed", run=command.job.run_id, stage=command.job.stage, error=str(error))
+            delay = min(delay * 2 * (0.5 + self._parts.ids.random()), 2.0)
+            await asyncio.sleep(delay)
+
+    async def _tell(self, job: Job, finished: AttemptFinished, outcome: Outcome) -> None:
+        log = logger.info if finished.run_status in TERMINAL_RUN_STATUSES else logger.debug
+        log(
+            "attempt_ended",
+            run=job.run_id,
+            stage=job.stage,
+            index=job.index,
+            attempt=job.attempt,
+            outcome="retrying" if finished.will_retry else type(outcome).__name__.lower(),
+            run_status=finished.run_status.value,
+        )
+        if finished.due:
+            await self.send([Pointer(run_id=job.run_id, stage=job.stage, index=job.index)])
+        if finished.run_status in TERMINAL_RUN_STATUSES:
+            for seat in self.live.of_run(job.run_id):
+                if seat.job is not job:
+                    seat.tell(Stop.LEASE_LOST)
+            if self._on_ended is not None:
+                self._on_ended(job.run_id)
+
+    async def send(self, pointers: list[Pointer]) -> None:
+        """Hint that jobs are due. A hint that cannot be sent costs latency only."""
+        try:
+            await self._parts.transport.send(pointers)
+        except PortError as error:
+            logger.warning("hint_not_sent", error=str(error))
+
+    async def _release(self, job: Job) -> None:
+        try:
+            released = await self.dispatcher.dispatch(ReleaseJob(job=job))
+        except PortError as error:  # the lease runs out by itself
+            logger.warning("job_not_released", run=job.run_id, stage=job.stage, error=str(error))
+            return
+        if released.released:
+            await self.send([Pointer(run_id=job.run_id, stage=job.stage, index=job.index)])
+
+
+def _fresh_state(run: Run, served: Served) -> RunState | None:
+    """The state of a run that has not moved since its creation is known without reading; else None."""
+    plan = served.plan
+    if run.revision > 0 or any(stage.mapped for stage in plan.sources):
+        return None
+    return initial_state(RunState(run=run, stages={}), plan, run.created_at, None).state
+
+
+def cancel_seats(executor: Executor, run_id: RunId) -> int:
+    """Tell this process' attempts of a run that it is being cancelled; how many there are."""
+    seats = executor.live.of_run(run_id)
+    for seat in seats:
+        seat.tell(Stop.CANCELLED)
+    return len(seats)
+
+

@@ -1,0 +1,70 @@
+"""Failures: turns whatever user code raised into a bounded, harmless record."""
+
+import re
+import traceback
+
+from mainspring.ports.errors import InvalidValueError
+from mainspring.ports.records import Failure
+
+MAX_MESSAGE = 2_000
+MAX_TRACEBACK = 8_000
+_PASSWORD = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*://[^\s:/@]*):[^\s/@]+@", re.IGNORECASE)
+_SECRET = re.compile(
+    r"(?P<key>(?:password|passwd|secret|token|api[_-]?key|authorization)[\"']?\s*[=:]\s*[\"']?)(?:bearer\s+)?[^\s\"',;&]+",
+    re.IGNORECASE,
+)
+
+
+def redacted(text: str) -> str:
+    """The text without passwords in URLs and without values that stand behind a telling name."""
+    return _SECRET.sub(r"\g<key>***", _PASSWORD.sub(r"\g<scheme>:***@", text))
+
+
+def failure_of(error: BaseException, *, code: str = "failed") -> Failure:
+    """What is recorded of an exception: class, message and traceback as text, cut and redacted. Never raises."""
+    return Failure(
+        code=code,
+        type=_type_name(error),
+        message=_cut(redacted(_message(error)), MAX_MESSAGE),
+        traceback=_cut_middle(redacted(_trace(error)), MAX_TRACEBACK),
+    )
+
+
+def invalid(error: InvalidValueError, code: str) -> Failure:
+    """A value that does not fit: the same for every attempt."""
+    return Failure(code=code, type=type(error).__name__, message=_cut(redacted(str(error)), MAX_MESSAGE))
+
+
+def _type_name(error: BaseException) -> str:
+    kind = type(error)
+    return kind.__qualname__ if kind.__module__ in {"builtins", "__main__"} else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _message(error: BaseException) -> str:
+    try:
+        return _plain(str(error)) or type(error).__name__
+    except BaseException as broken:  # noqa: BLE001  a body's exception may fail to print itself
+        return f"<its message cannot be printed: {type(broken).__name__}>"
+
+
+def _trace(error: BaseException) -> str:
+    try:
+        return _plain("".join(traceback.format_exception(error, limit=-30)))
+    except BaseException:  # noqa: BLE001
+        return ""
+
+
+def _plain(text: str) -> str:
+    """Text any store takes: no NUL, no lone surrogates."""
+    return text.encode("utf-8", "replace").decode().replace("\x00", "\\x00")
+
+
+def _cut(text: str, limit: int) -> str:
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def _cut_middle(text: str, limit: int) -> str:
+    if len(text) <= limit:
+        return text
+    half = limit // 2 - 10
+    return f"{text[:half]}\n  … cut …\n{text[-half:]}"

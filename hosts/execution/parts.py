@@ -1,0 +1,44 @@
+"""Parts: the adapters that the composition root chose, and the limits all hosts keep. One record, handed to each host."""
+
+from datetime import timedelta
+
+import attrs
+
+from mainspring.ports.blob_store import BlobStore
+from mainspring.ports.clock import Clock, Ids
+from mainspring.ports.codec import Codec, Limits
+from mainspring.ports.event_sink import EventSink
+from mainspring.ports.job_transport import JobTransport, RunFeed
+from mainspring.ports.persistence import Persistence
+from mainspring.ports.scheduler import Scheduler
+
+
+@attrs.frozen(kw_only=True)
+class Timing:
+    """Durations of executing, in one place. The defaults are those the documentation tells."""
+
+    lease: timedelta = timedelta(seconds=30)
+    heartbeat: timedelta = timedelta(seconds=10)
+    reap: timedelta = timedelta(seconds=5)
+    safety_poll: timedelta = timedelta(seconds=5)
+    attempt_maximum: timedelta = timedelta(hours=1)
+    start_told_after: timedelta = timedelta(seconds=1)  #: an attempt's start is committed alone when nothing else was
+    progress_every: timedelta = timedelta(milliseconds=250)
+    cancel_grace: timedelta = timedelta(seconds=5)  #: for a body that was told to end
+    shutdown_grace: timedelta = timedelta(seconds=30)
+
+
+@attrs.frozen(kw_only=True)
+class Parts:
+    """Everything a host needs of the world."""
+
+    store: Persistence
+    transport: JobTransport
+    feed: RunFeed
+    blobs: BlobStore
+    codec: Codec
+    clock: Clock
+    ids: Ids
+    limits: Limits = Limits()
+    sink: EventSink | None = None
+    scheduler: Scheduler | None = None

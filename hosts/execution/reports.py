@@ -1,0 +1,99 @@
+"""What an attempt tells while it lasts: that it began, where its end is long in coming, and its progress, coalesced."""
+
+import asyncio
+from asyncio import AbstractEventLoop, Task, TimerHandle
+
+import structlog
+
+from mainspring.hosts.execution.parts import Timing
+from mainspring.kernel.commands.attempt_report import ReportProgress
+from mainspring.kernel.commands.attempt_start import StartAttempt
+from mainspring.kernel.dispatcher import Dispatcher
+from mainspring.ports.errors import MainspringError
+from mainspring.ports.records import Job
+
+logger = structlog.get_logger("mainspring.executor")
+
+Told = tuple[float, float | None, str]
+
+
+class Report:
+    """One attempt's reports. ``progress`` may be called from the body's thread."""
+
+    def __init__(self, job: Job, dispatcher: Dispatcher, timing: Timing, loop: AbstractEventLoop) -> None:
+        self._job = job
+        self._dispatcher = dispatcher
+        self._every = timing.progress_every.total_seconds()
+        self._loop = loop
+        self._told: Told | None = None
+        self._next = 0.0  #: when progress may be written again, on the loop's clock
+        self._pause: TimerHandle | None = None
+        self._writing: Task[None] | None = None
+        self._start: Task[bool] | None = None
+        self._timer = loop.call_later(timing.start_told_after.total_seconds(), self._begin)
+
+    def progress(self, done: float, total: float | None, message: str) -> None:
+        """Keep the newest word; it is written at most every ``progress_every``."""
+        try:
+            here = asyncio.get_running_loop() is self._loop
+        except RuntimeError:
+            here = False
+        if here:
+            self._take((done, total, message))
+        else:
+            self._loop.call_soon_threadsafe(self._take, (done, total, message))
+
+    async def close(self) -> bool:
+        """Stop reporting, the last word written; whether the start was told apart."""
+        self._timer.cancel()
+        if self._pause is not None:
+            self._pause.cancel()
+        if self._writing is not None:
+            await self._writing
+        if self._told is not None:
+            await self._write()
+        return self._start is not None and await self._start
+
+    def _take(self, told: Told) -> None:
+        waiting = self._told is not None
+        self._told = told
+        if not waiting and (self._writing is None or self._writing.done()):
+            self._pause = self._loop.call_at(max(self._next, self._loop.time()), self._begin_writing)
+
+    def _begin_writing(self) -> None:
+        self._writing = self._loop.create_task(self._write())
+
+    async def _write(self) -> None:
+        if self._told is None:
+            return
+        (done, total, message), self._told = self._told, None
+        self._next = self._loop.time() + self._every
+        try:
+            await self._dispatcher.dispatch(ReportProgress(job=self._job, done=done, total=total, message=message))
+        except MainspringError as error:
+            logger.debug("progress_not_kept", run=self._job.run_id, stage=self._job.stage, error=str(error))
+        if self._told is not None:
+            self._pause = self._loop.call_at(self._next, self._begin_writing)
+
+    def _begin(self) -> None:
+        self._start = self._loop.create_task(self._tell_start())
+
+    async def _tell_start(self) -> bool:
+        try:
+            await self._dispatcher.dispatch(StartAttempt(job=self._job))
+        except MainspringError as error:
+            logger.debug("start_not_told", run=self._job.run_id, stage=self._job.stage, error=str(error))
+            return False
+        return True
+
+
+class Reports:
+    """Opens reports for one host's attempts."""
+
+    def __init__(self, dispatcher: Dispatcher, timing: Timing) -> None:
+        self._dispatcher = dispatcher
+        self._timing = timing
+
+    def open(self, job: Job) -> Report:
+        """Begin reporting on an attempt."""
+        return Report(job, self._dispatcher, self._timing, asyncio.get_running_loop())

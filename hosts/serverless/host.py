@@ -1,0 +1,183 @@
+"""Handlers for invocations: work on one pointer, on what is available, and one bounded round of upkeep."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import timedelta
+from typing import TypeVar
+
+import attrs
+import structlog
+
+from mainspring.hosts.execution.executor import Executor
+from mainspring.hosts.execution.live import Stop
+from mainspring.hosts.execution.parts import Parts, Timing
+from mainspring.hosts.execution.registry import WorkflowRegistry
+from mainspring.hosts.upkeep.relay import Relay
+from mainspring.hosts.upkeep.ticks import Upkeep
+from mainspring.ports.errors import PortError
+from mainspring.ports.names import WorkerId
+from mainspring.ports.records import JobKey, Lease, Pointer
+
+T = TypeVar("T")
+
+logger = structlog.get_logger("mainspring.serverless")
+
+Budget = Callable[[], timedelta]
+"""How much of the invocation's time is left."""
+
+
+@attrs.frozen(kw_only=True)
+class ProcessReport:
+    """What an invocation worked off: leases taken, and how each one's last attempt ended."""
+
+    claimed: int
+    outcomes: Mapping[str, int]  #: ``completed``, ``failed``, ``retrying``, ``suspended``, ``cancelled``, ``released`` …
+
+
+@attrs.frozen(kw_only=True)
+class MaintenanceReport:
+    """What one round of upkeep did."""
+
+    reaped: int
+    expired: int
+    published: int
+    dead: int
+
+
+class ServerlessHost:
+    """Works within an invocation's time: takes nothing it cannot finish, gives back what it could not.
+
+    ``length`` is the lease's: an invocation cannot outlive its budget, so it claims for the time that is left and a
+    margin, and needs no heartbeat.
+    """
+
+    def __init__(
+        self,
+        parts: Parts,
+        registry: WorkflowRegistry,
+        *,
+        timing: Timing | None = None,
+        name: str = "serverless",
+        margin: timedelta = timedelta(seconds=2),
+        concurrency: int = 10,
+    ) -> None:
+        self._parts = parts
+        self._registry = registry
+        self._timing = timing or Timing()
+        self._executor = Executor(parts, registry, self._timing)
+        self._upkeep = Upkeep(parts.store, self._executor.dispatcher)
+        self._worker = WorkerId(f"{name}-{parts.ids.new_lease_id()[:8]}")
+        self._margin = margin
+        self._concurrency = concurrency
+
+    async def handle_job(self, pointer: Pointer, remaining: Budget | None = None) -> str:
+        """Work on the job that a message points at.
+
+        ``nothing`` if it is not to be worked on now (done, leased elsewhere, not due, not served here): the message may be
+        acknowledged; upkeep tells again of a job that is still due. Otherwise how its last attempt ended.
+
+        Raises:
+            PortError: the store failed: the message must come again.
+        """
+        budget = remaining or self._default_budget()
+        if budget() <= self._margin:
+            return "nothing"
+        key = JobKey(pointer.run_id, pointer.stage, pointer.index)
+        outcomes = await self._work([key], 1, budget)
+        return outcomes[0] if outcomes else "nothing"
+
+    async def process_available_jobs(self, max_jobs: int, remaining: Budget | None = None) -> ProcessReport:
+        """Claim and work off up to ``max_jobs`` jobs, a few at a time, while there are any and time is left.
+
+        Raises:
+            PortError: the store failed before anything was claimed.
+        """
+        budget = remaining or self._default_budget()
+        outcomes: list[str] = []
+        while len(outcomes) < max_jobs and budget() > self._margin:
+            limit = min(self._concurrency, max_jobs - len(outcomes))
+            done = await self._work(None, limit, budget)
+            outcomes += done
+            if not done:
+                break
+        return ProcessReport(claimed=len(outcomes), outcomes=dict(Counter(outcomes)))
+
+    async def run_maintenance_tick(self, remaining: Budget | None = None) -> MaintenanceReport:
+        """One bounded round of upkeep: reap, expire, publish; each part's failure leaves the others their turn.
+
+        Asks the scheduler, where there is one, for the next tick that will be needed.
+        """
+        budget = remaining or self._default_budget()
+        reaped = await self._part("reap", self._upkeep.reap, [])
+        expired = await self._part("expire", self._upkeep.expire, [])
+        published = dead = 0
+        if self._parts.sink is not None:
+            relay = Relay(self._parts.store, self._executor.dispatcher, self._parts.sink, self._parts.ids.new_lease_id())
+            while budget() > self._margin:
+                settled = await self._part("relay", relay.tick, None)
+                if settled is None:
+                    break
+                published += settled.published
+                dead += settled.dead
+                if not settled.published:
+                    break
+            await self._part("relay", relay.close, None)
+        await self._ask_for_next_tick()
+        return MaintenanceReport(reaped=len(reaped), expired=len(expired), published=published, dead=dead)
+
+    def close(self) -> None:
+        """Let idle body threads end."""
+        self._executor.close()
+
+    def _default_budget(self) -> Budget:
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self._timing.attempt_maximum.total_seconds()
+        return lambda: timedelta(seconds=until - loop.time())
+
+    async def _work(self, only: Sequence[JobKey] | None, limit: int, budget: Budget) -> list[str]:
+        loop = asyncio.get_running_loop()
+        left = budget()
+        began = loop.time()
+        length = left + self._margin
+        leases = await self._parts.store.claim(
+            self._registry.routes(), limit=limit, length=length, worker=self._worker, only=only
+        )
+        if not leases:
+            return []
+        until = began + length.total_seconds()
+        out_of_time = loop.call_later(max(0.0, (left - self._margin).total_seconds()), self._hand_back)
+        try:
+            return list(await asyncio.gather(*(self._execute(lease, until, budget) for lease in leases)))
+        finally:
+            out_of_time.cancel()
+
+    async def _execute(self, lease: Lease, until: float, budget: Budget) -> str:
+        try:
+            return await self._executor.execute(lease, until, lambda: budget() > self._margin)
+        except Exception:  # ours; the lease runs out and the job is made again
+            logger.exception("attempt_crashed", run=lease.job.run_id, stage=lease.job.stage)
+            return "crashed"
+
+    def _hand_back(self) -> None:
+        """The invocation's time is nearly over: give jobs back in time."""
+        for seat in self._executor.live:
+            seat.tell(Stop.SHUTDOWN)
+
+    async def _part(self, name: str, part: Callable[[], Awaitable[T]], otherwise: T) -> T:
+        try:
+            return await part()
+        except PortError as error:
+            logger.warning("maintenance_failed", part=name, error=str(error))
+            return otherwise
+
+    async def _ask_for_next_tick(self) -> None:
+        scheduler = self._parts.scheduler
+        if scheduler is None:
+            return
+        upkeep = await self._part("next", self._upkeep.next_due, None)
+        routes = self._registry.routes()
+        job = await self._part("next", lambda: self._parts.store.next_due(routes), None)
+        moments = [moment for moment in (upkeep, job) if moment is not None]
+        if moments:
+            await self._part("next", lambda: scheduler.wake_at(max(min(moments), self._parts.clock.now())), None)

@@ -1,0 +1,29 @@
+"""Mainspring: durable workflows for Python.
+
+Define stages, put them together, start runs; whatever crashes, each run ends, and each stage's result is recorded once.
+"""
+
+from mainspring.client import Page
+from mainspring.engine import Mainspring
+from mainspring.handles import RunHandle
+from mainspring.kernel.context import Context
+from mainspring.kernel.declare import stage, workflow
+from mainspring.kernel.definition import Workflow
+from mainspring.kernel.retry import NO_RETRY, NonRetryable, Retry
+from mainspring.kernel.stage import Stage
+from mainspring.ports.records import RunStatus
+
+__all__ = [
+    "NO_RETRY",
+    "Context",
+    "Mainspring",
+    "NonRetryable",
+    "Page",
+    "Retry",
+    "RunHandle",
+    "RunStatus",
+    "Stage",
+    "Workflow",
+    "stage",
+    "workflow",
+]

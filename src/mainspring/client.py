@@ -1,0 +1,200 @@
+"""The client: start runs, look at them, wait for them. Knows no adapter; ``engine`` gives it the parts."""
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import attrs
+
+from mainspring.errors import InvalidValueError, NotFoundError, Problem, RunCancelledError, RunFailedError
+from mainspring.handles import RunHandle
+from mainspring.hosts.execution.parts import Parts
+from mainspring.hosts.execution.payloads import Payloads
+from mainspring.hosts.execution.registry import Served, WorkflowRegistry
+from mainspring.kernel.advance import group
+from mainspring.kernel.commands.common import require_run
+from mainspring.kernel.commands.run_cancel import CancelRun
+from mainspring.kernel.commands.run_create import CreateRun, RunCreated
+from mainspring.kernel.commands.run_signal import SignalRun
+from mainspring.kernel.definition import Workflow
+from mainspring.kernel.dispatcher import Dispatcher
+from mainspring.ports.names import Payload, RunId, SignalId, StageId, WorkflowId
+from mainspring.ports.records import TERMINAL_RUN_STATUSES, Pointer, Run, RunFilter, RunStatus, StageStatus
+from mainspring.requests import Requests, StartOptions, check_options
+from mainspring.results import Results
+
+I = TypeVar("I")  # noqa: E741  input, as in Stage[I, O]
+O = TypeVar("O")  # noqa: E741
+
+BATCH = 500
+"""Starts of ``start_many`` that are under way at once."""
+
+
+@attrs.frozen(kw_only=True)
+class Page:
+    """One page of a listing, newest first. ``next`` continues it; None: that was all."""
+
+    runs: tuple[Run, ...]
+    next: RunId | None
+
+
+class Client:
+    """Commands and reads for callers."""
+
+    def __init__(self, parts: Parts, registry: WorkflowRegistry, dispatcher: Dispatcher) -> None:
+        self._parts = parts
+        self._registry = registry
+        self._dispatcher = dispatcher
+        self._payloads = Payloads(parts.codec, parts.blobs, parts.limits)
+        self._requests = Requests(self._payloads, parts.ids)
+        self.results = Results(parts.store, parts.feed)
+        #: told of runs that this process cancels, so that a worker in it need not wait for its heartbeat
+        self.on_cancel: Callable[[RunId], None] | None = None
+
+    async def start(self, workflow: Workflow[I, O] | str, value: I, options: StartOptions) -> RunHandle[O]:
+        """Start one run; see ``Mainspring.start``."""
+        command = await self._requests.create(self._served(workflow), value, options)
+        created = await self._dispatcher.dispatch(command)
+        await self._announce([created])
+        return RunHandle(self, created.run.id, created=created.created)
+
+    async def start_many(
+        self,
+        workflow: Workflow[I, O] | str,
+        values: Iterable[I],
+        keys: Sequence[str | None] | None,
+        options: StartOptions,
+    ) -> list[RunHandle[O]]:
+        """Start many runs; see ``Mainspring.start_many``."""
+        inputs = list(values)
+        if keys is not None and len(keys) != len(inputs):
+            subject = "keys of a start of many"
+            raise InvalidValueError(subject, (Problem("$", f"expected {len(inputs)}, found {len(keys)}"),))
+        served = self._served(workflow)
+        check_options(options)
+        handles: list[RunHandle[O]] = []
+        for begin in range(0, len(inputs), BATCH):
+            chunk = range(begin, min(begin + BATCH, len(inputs)))
+            commands: list[CreateRun] = []
+            for place in chunk:
+                one = options if keys is None else attrs.evolve(options, key=keys[place])
+                commands.append(await self._requests.create(served, inputs[place], one))
+            created = await asyncio.gather(*map(self._dispatcher.dispatch, commands))
+            await self._announce(created)
+            handles += [RunHandle(self, one.run.id, created=one.created) for one in created]
+        return handles
+
+    async def run(self, run_id: RunId) -> Run:
+        """The run's record."""
+        return require_run(await self._parts.store.run(run_id), run_id)
+
+    async def runs(self, where: RunFilter, *, limit: int = 50, before: RunId | None = None) -> Page:
+        """One page of matching runs, newest first."""
+        most = 1000
+        if not 1 <= limit <= most:
+            subject = "page size"
+            raise InvalidValueError(subject, (Problem("$.limit", f"must be between 1 and {most}, found {limit}"),))
+        found = await self._parts.store.runs(where, limit=limit + 1, before=before)
+        page = tuple(found[:limit])
+        return Page(runs=page, next=page[-1].id if len(found) > limit else None)
+
+    async def result(self, run_id: RunId, timeout: timedelta | float | None) -> Any:
+        """Wait for the run's end and give its output."""
+        seconds = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
+        try:
+            async with asyncio.timeout(seconds):
+                run = await self._ended(run_id)
+        except TimeoutError:
+            run = await self.run(run_id)
+            if run.status not in TERMINAL_RUN_STATUSES:
+                msg = f"run {run_id} is still {run.status} after {seconds:g} s; it goes on"
+                raise TimeoutError(msg) from None
+        if run.status is RunStatus.FAILED:
+            raise RunFailedError(run)
+        if run.status is RunStatus.CANCELLED:
+            raise RunCancelledError(run)
+        return await self.output(run)
+
+    async def output(self, run: Run) -> Any:
+        """A completed run's output, decoded to its type where the workflow is known here, else to plain values."""
+        served = self._registry.by_fingerprint(run.workflow, run.version, run.fingerprint)
+        kind = Any if served is None else served.definition.output_type
+        text = await self.output_text(run)
+        return self._payloads.codec.decode(text, kind, f"output of run {run.id}")
+
+    async def output_text(self, run: Run) -> Payload:
+        """The output's JSON text; of several last stages, or a mapped one, put together from their rows."""
+        if run.output is not None:
+            return await self._payloads.text(run.output)
+        mapped, tails = await self._tails(run)
+        if not tails:
+            return Payload("null")
+        records = group(await self._parts.store.stages(run.id, tails))
+        parts: dict[StageId, str] = {}
+        for stage in tails:
+            rows = [row for row in records.get(stage, ()) if row.status is StageStatus.COMPLETED]
+            texts = [await self._payloads.text(row.output or Payload("null")) for row in rows]
+            parts[stage] = f"[{','.join(texts)}]" if stage in mapped else "".join(texts[:1]) or "null"
+        if len(tails) == 1:
+            return Payload(parts[tails[0]])
+        return Payload("{" + ",".join(f'"{stage}":{parts[stage]}' for stage in sorted(parts)) + "}")
+
+    async def cancel(self, run_id: RunId, reason: str | None, *, idempotency_key: str | None = None) -> RunStatus:
+        """Stop the run."""
+        command = CancelRun(run_id=run_id, reason=reason, idempotency_key=idempotency_key)
+        cancelled = await self._dispatcher.dispatch(command)
+        if cancelled.status in TERMINAL_RUN_STATUSES:
+            self.results.ended(run_id)
+            await self._parts.feed.ended([run_id])
+        elif self.on_cancel is not None:
+            self.on_cancel(run_id)
+        return cancelled.status
+
+    async def signal(self, run_id: RunId, name: str, payload: Any, *, id: str | None = None) -> bool:
+        """Send the run a message; whether it is a new one."""
+        text = self._payloads.codec.encode(payload, f"payload of signal {name!r}")
+        if not self._payloads.is_small(text):
+            text = await self._payloads.spill(text, run_id, "signal")
+        sent = await self._dispatcher.dispatch(
+            SignalRun(run_id=run_id, signal=name, payload=text, signal_id=None if id is None else SignalId(id))
+        )
+        return not sent.duplicate
+
+    def handle(self, run_id: str) -> RunHandle[Any]:
+        """A handle on a run by its id."""
+        return RunHandle(self, RunId(run_id), created=False)
+
+    def _served(self, workflow: Workflow[Any, Any] | str) -> Served:
+        if isinstance(workflow, str):
+            return self._registry.workflow(WorkflowId(workflow))
+        return self._registry.of(workflow)
+
+    async def _announce(self, created: Iterable[RunCreated]) -> None:
+        pointers = [
+            Pointer(run_id=one.run.id, stage=StageId(""), index=0) for one in created if one.created and one.due
+        ]
+        if pointers:
+            await self._parts.transport.send(pointers)
+
+    async def _ended(self, run_id: RunId) -> Run:
+        waiting = asyncio.ensure_future(self.results.wait(run_id))
+        try:
+            done, _ = await asyncio.wait([waiting], timeout=0.2)
+            if not done and await self._parts.store.run(run_id) is None:
+                msg = f"no run {run_id}"
+                raise NotFoundError(msg)
+            return await waiting
+        finally:
+            waiting.cancel()
+
+    async def _tails(self, run: Run) -> tuple[frozenset[StageId], tuple[StageId, ...]]:
+        """Mapped stages and last stages, from the stored shape: no code is needed."""
+        graph = await self._parts.store.graph(run.fingerprint)
+        if graph is None:
+            return frozenset(), ()
+        shape = self._payloads.codec.decode(Payload(graph.shape), dict[str, Any], "stored graph")
+        stages = shape["stages"]
+        followed = {above for stage in stages for above in stage["after"]}
+        mapped = frozenset(StageId(stage["id"]) for stage in stages if stage["mapped"])
+        return mapped, tuple(StageId(stage["id"]) for stage in stages if stage["id"] not in followed)

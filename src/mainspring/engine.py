@@ -1,0 +1,323 @@
+"""The composition root: URLs to adapters, adapters to hosts. The only module of the face that names adapters."""
+
+import asyncio
+from asyncio import Task
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from types import TracebackType
+from typing import Any, TypeVar
+
+from typing_extensions import Self
+
+from mainspring.adapters.msgspec import MsgspecCodec
+from mainspring.adapters.system import SystemClock, SystemIds
+from mainspring.client import Client, Page
+from mainspring.handles import RunHandle
+from mainspring.hosts.execution.parts import Parts
+from mainspring.hosts.execution.registry import WorkflowRegistry
+from mainspring.hosts.node_worker.settings import WorkerSettings
+from mainspring.hosts.node_worker.worker import Worker
+from mainspring.kernel.definition import Workflow
+from mainspring.kernel.dispatcher import Dispatcher
+from mainspring.ports.codec import Limits
+from mainspring.ports.errors import SettingsError, UnavailableError
+from mainspring.ports.event_sink import EventSink
+from mainspring.ports.names import RunId, WorkflowId
+from mainspring.ports.records import RunFilter, RunStatus
+from mainspring.requests import StartOptions
+from mainspring.settings import from_environment
+
+I = TypeVar("I")  # noqa: E741  input, as in Stage[I, O]
+O = TypeVar("O")  # noqa: E741
+
+
+def open_parts(
+    url: str,
+    *,
+    blobs: str | None = None,
+    migrate: bool = True,
+    limits: Limits | None = None,
+    sink: EventSink | None = None,
+) -> Parts:
+    """Open the store that a URL names, with the adapters that go with it. Blocks for some milliseconds.
+
+    ``sqlite:///relative.db``, ``sqlite:////absolute.db`` or ``memory://`` (gone with the process).
+
+    Raises:
+        SettingsError: the URL names no store Mainspring knows, or no place where one can be.
+        SchemaError: the store's schema is missing, older or newer than this code.
+        PortError: the store cannot be opened.
+    """
+    clock, ids, limit = SystemClock(), SystemIds(), limits or Limits()
+    codec = MsgspecCodec(limit)
+    scheme = url.partition("://")[0]
+    if scheme == "memory":
+        from mainspring.adapters.memory.blob_store import MemoryBlobStore
+        from mainspring.adapters.memory.job_transport import MemoryJobTransport
+        from mainspring.adapters.memory.persistence import MemoryPersistence
+        from mainspring.adapters.memory.run_feed import MemoryRunFeed
+
+        return Parts(
+            store=MemoryPersistence(clock, ids),
+            transport=MemoryJobTransport(),
+            feed=MemoryRunFeed(),
+            blobs=MemoryBlobStore(),
+            codec=codec,
+            clock=clock,
+            ids=ids,
+            limits=limit,
+            sink=sink,
+        )
+    if scheme == "sqlite":
+        from mainspring.adapters.filesystem import FilesystemBlobStore
+        from mainspring.adapters.sql.sqlite import open_sqlite
+        from mainspring.adapters.sql.sqlite_location import locate
+
+        path = locate(url).path
+        store, transport = open_sqlite(url, clock=clock, ids=ids, migrate=migrate)
+        return Parts(
+            store=store,
+            transport=transport,
+            feed=transport,
+            blobs=FilesystemBlobStore(blobs or path.with_name(path.name + "-blobs")),
+            codec=codec,
+            clock=clock,
+            ids=ids,
+            limits=limit,
+            sink=sink,
+        )
+    known = "sqlite:///file.db (relative), sqlite:////file.db (absolute), memory://"
+    msg = f"no store is known for a URL that begins with {scheme!r}; known: {known}"
+    raise SettingsError(msg)
+
+
+class Mainspring:
+    """An engine: starts runs, and (unless ``worker=False``) executes them in this process.
+
+    Use it as an async context manager::
+
+        async with Mainspring("sqlite:///orders.db", workflows=[checkout]) as engine:
+            run = await engine.start(checkout, order, key="order-42")
+            receipt = await run.result()
+
+    Args:
+        url: the store; default ``MAINSPRING_DATABASE``, or ``sqlite:///mainspring.db``.
+        workflows: what this process can start and execute.
+        worker: whether to execute in this process.
+        concurrency, lease, settings: of the worker; defaults from ``MAINSPRING_*``.
+        blobs: directory for large payloads; default: beside the database.
+        sink: where committed events go. Giving one makes the store write events, for every process that uses it.
+        limits: on payloads.
+        migrate: whether an embedded store brings its schema up to date by itself.
+        parts: adapters chosen by hand, instead of ``url``.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        *,
+        workflows: Iterable[Workflow[Any, Any]] = (),
+        worker: bool = True,
+        concurrency: int | None = None,
+        settings: WorkerSettings | None = None,
+        blobs: str | None = None,
+        sink: EventSink | None = None,
+        limits: Limits | None = None,
+        migrate: bool = True,
+        parts: Parts | None = None,
+    ) -> None:
+        said = from_environment()
+        self.url = url if url is not None else said.database
+        self.settings = settings if settings is not None else said.worker(concurrency=concurrency)
+        self._workflows = tuple(workflows)
+        self._wants_worker = worker
+        self._blobs = blobs or said.blobs or None
+        self._sink = sink
+        self._limits = limits
+        self._migrate = migrate
+        self._given = parts
+        self._parts: Parts | None = None
+        self._client: Client | None = None
+        self._worker: Worker | None = None
+        self._working: Task[None] | None = None
+
+    # -- life ------------------------------------------------------------------------------------------------------
+
+    async def __aenter__(self) -> Self:
+        """Open the store and, unless told otherwise, begin to work."""
+        if self._parts is not None:
+            msg = "this engine is open already; make another one for a second use"
+            raise SettingsError(msg)
+        parts = self._given or open_parts(
+            self.url, blobs=self._blobs, migrate=self._migrate, limits=self._limits, sink=self._sink
+        )
+        try:
+            registry = WorkflowRegistry(self._workflows, parts.codec)
+            if parts.sink is not None:
+                await parts.store.write_events(on=True)
+            if self._wants_worker and registry.routes():
+                self._worker = Worker(parts, registry, self.settings, self._on_ended)
+                dispatcher = self._worker.executor.dispatcher
+                self._working = asyncio.get_running_loop().create_task(self._worker.run(), name="mainspring worker")
+            else:
+                dispatcher = Dispatcher(parts.store, parts.clock, parts.ids)
+            self._client = Client(parts, registry, dispatcher)
+            if self._worker is not None:
+                worker = self._worker
+                self._client.on_cancel = lambda run_id: worker.look(run_id, cancelling=True)
+        except BaseException:
+            await _close(parts)
+            raise
+        self._parts = parts
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop working: bodies get the grace, then their jobs are given back; close the store."""
+        await self.close()
+
+    async def close(self) -> None:
+        """Stop working and close the store. Harmless when it is closed."""
+        parts, self._parts = self._parts, None
+        if parts is None:
+            return
+        try:
+            if self._client is not None:
+                await self._client.results.close()
+            if self._worker is not None and self._working is not None:
+                self._worker.stop()
+                await self._working
+        finally:
+            self._client = self._worker = self._working = None
+            await _close(parts)
+
+    @property
+    def worker(self) -> Worker | None:
+        """The worker in this process, if there is one."""
+        return self._worker
+
+    # -- runs ------------------------------------------------------------------------------------------------------
+
+    async def start(
+        self,
+        workflow: Workflow[I, O] | str,
+        input: I,
+        *,
+        key: str | None = None,
+        config: Mapping[str, Any] | None = None,
+        priority: int | None = None,
+        tags: Sequence[str] = (),
+        metadata: Any = None,
+        start_at: datetime | None = None,
+        timeout: timedelta | None = None,
+    ) -> RunHandle[O]:
+        """Start a run. When it returns, the run is durable and will be executed.
+
+        Args:
+            workflow: a definition handed over as ``workflows=``, or its id.
+            input: of the workflow's input type; validated before anything is written.
+            key: the same key starts one run of the workflow, ever; ``handle.created`` tells which.
+            config: ``{stage id: config}`` for stages that take one.
+            priority: higher first, -1000 to 1000; default: the workflow's.
+            tags: texts to find it by.
+            metadata: anything JSON, kept with the run.
+            start_at: not before this moment (aware).
+            timeout: of the whole run; it then fails as ``timed_out``.
+
+        Raises:
+            NotFoundError: the workflow is not known here.
+            InvalidValueError: every problem of input, config or options, with its path.
+            ConflictError: the key belongs to a run that was started with other content.
+            PortError: the store failed; ``UnknownOutcomeError``: start again with the same key to find out.
+        """
+        options = StartOptions(
+            key=key,
+            config=config,
+            priority=priority,
+            tags=tags,
+            metadata=metadata,
+            start_at=start_at,
+            timeout=timeout,
+        )
+        return await self._open().start(workflow, input, options)
+
+    async def start_many(
+        self,
+        workflow: Workflow[I, O] | str,
+        inputs: Iterable[I],
+        *,
+        keys: Sequence[str | None] | None = None,
+        config: Mapping[str, Any] | None = None,
+        priority: int | None = None,
+        tags: Sequence[str] = (),
+        metadata: Any = None,
+        start_at: datetime | None = None,
+        timeout: timedelta | None = None,
+    ) -> list[RunHandle[O]]:
+        """Start a run per input, many at a time; each as durable as by ``start``. Not one transaction: should it fail half
+        way, those begun before stay (with ``keys`` it can simply be repeated).
+        """
+        options = StartOptions(
+            config=config, priority=priority, tags=tags, metadata=metadata, start_at=start_at, timeout=timeout
+        )
+        return await self._open().start_many(workflow, inputs, keys, options)
+
+    async def run(self, workflow: Workflow[I, O], input: I, *, timeout: timedelta | float | None = None) -> O:
+        """Start a run and wait for its output: ``start`` and ``result`` in one."""
+        handle = await self.start(workflow, input)
+        return await handle.result(timeout)
+
+    def handle(self, run_id: str) -> RunHandle[Any]:
+        """A handle on a run by its id; nothing is read yet."""
+        return self._open().handle(run_id)
+
+    async def runs(
+        self,
+        *,
+        workflow: str | None = None,
+        status: RunStatus | Sequence[RunStatus] = (),
+        tag: str | None = None,
+        key: str | None = None,
+        created_after: datetime | None = None,
+        created_before: datetime | None = None,
+        limit: int = 50,
+        before: RunId | None = None,
+    ) -> Page:
+        """One page of runs, newest first, that match every filter given. ``before=page.next`` continues it."""
+        where = RunFilter(
+            workflow=None if workflow is None else WorkflowId(workflow),
+            status=(status,) if isinstance(status, RunStatus) else tuple(status),
+            tag=tag,
+            key=key,
+            created_after=created_after,
+            created_before=created_before,
+        )
+        return await self._open().runs(where, limit=limit, before=before)
+
+    @property
+    def client(self) -> Client:
+        """The client, for hosts that need more than the methods here."""
+        return self._open()
+
+    @property
+    def parts(self) -> Parts:
+        """The adapters in use."""
+        self._open()
+        assert self._parts is not None  # noqa: S101  _open raised
+        return self._parts
+
+    def _open(self) -> Client:
+        if self._client is None:
+            msg = "the engine is not open; use `async with Mainspring(…) as engine:`"
+            raise UnavailableError(msg)
+        return self._client
+
+    def _on_ended(self, run_id: RunId) -> None:
+        if self._client is not None:
+            self._client.results.ended(run_id)
+
+
+async def _close(parts: Parts) -> None:
+    await parts.transport.close()
+    await parts.store.close()

@@ -1,0 +1,157 @@
+"""Turns what users ask to be started into commands: every problem of input, config and options told at once, before
+anything is written.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import attrs
+
+from mainspring.hosts.execution.payloads import Payloads
+from mainspring.hosts.execution.registry import Served
+from mainspring.kernel.commands.run_create import MAX_KEY_LENGTH, CreateRun
+from mainspring.ports.clock import Ids
+from mainspring.ports.errors import InvalidValueError, Problem
+from mainspring.ports.names import Payload, RunId
+
+PRIORITIES = range(-1000, 1001)
+MAX_TAGS = 50
+MAX_TAG_LENGTH = 200
+
+
+@attrs.frozen(kw_only=True)
+class StartOptions:
+    """What a start may say beside its input."""
+
+    key: str | None = None
+    config: Mapping[str, Any] | None = None
+    priority: int | None = None
+    tags: Sequence[str] = ()
+    metadata: Any = None
+    start_at: datetime | None = None
+    timeout: timedelta | None = None
+
+
+class Requests:
+    """Makes ``CreateRun`` commands."""
+
+    def __init__(self, payloads: Payloads, ids: Ids) -> None:
+        self._payloads = payloads
+        self._ids = ids
+
+    async def create(self, served: Served, value: Any, options: StartOptions) -> CreateRun:
+        """The command that starts this run.
+
+        Raises:
+            InvalidValueError: input, config or an option is wrong; every problem with its path.
+        """
+        check_options(options)
+        text = self._input(served, value)
+        config = self._config(served, options.config)
+        run_id: RunId | None = None
+        content_hash: str | None = None
+        stored, elements = text, None
+        mapped = any(stage.mapped for stage in served.plan.sources)
+        if mapped or not self._payloads.is_small(text):
+            run_id = self._ids.new_run_id()
+            content_hash = hashlib.sha256(text.encode()).hexdigest()
+        if run_id is not None and not self._payloads.is_small(text):
+            stored = await self._payloads.spill(text, run_id, "input")
+        if run_id is not None and mapped:
+            decoded = self._payloads.codec.decode(text, list[Any], self._subject(served))
+            elements = await self._payloads.stored_elements(decoded, run_id, "input", self._subject(served))
+        metadata = None if options.metadata is None else self._payloads.codec.encode(options.metadata, "metadata")
+        return CreateRun(
+            plan=served.plan,
+            input=stored,
+            elements=elements,
+            config=config,
+            key=options.key,
+            priority=options.priority,
+            tags=tuple(options.tags),
+            metadata=metadata,
+            start_at=options.start_at,
+            timeout=options.timeout,
+            run_id=run_id,
+            content_hash=content_hash,
+        )
+
+    def _subject(self, served: Served) -> str:
+        return f"input of workflow {served.plan.workflow}"
+
+    def _input(self, served: Served, value: Any) -> Payload:
+        codec, subject = self._payloads.codec, self._subject(served)
+        text = codec.encode(value, subject)
+        kind = served.definition.input_type
+        if kind is not Any:
+            codec.decode(text, kind, subject)
+        return text
+
+    def _config(self, served: Served, given: Mapping[str, Any] | None) -> Payload | None:
+        """Each stage's config with its defaults filled in; None if no stage takes any."""
+        wanted = served.definition.config_types
+        problems: list[Problem] = []
+        whole: dict[str, Any] = {}
+        for stage in given or {}:
+            if stage not in wanted:
+                known = ", ".join(sorted(wanted)) or "none"
+                problems.append(Problem(f"$.{stage}", f"no stage of that id takes a config; stages that do: {known}"))
+        codec = self._payloads.codec
+        for stage, kind in wanted.items():
+            try:
+                part = codec.encode((given or {}).get(stage, {}), "config")
+                whole[stage] = codec.decode(part, kind, "config")
+            except InvalidValueError as error:
+                problems += [
+                    Problem(f"$.{stage}{found.path.removeprefix('$')}", found.message) for found in error.problems
+                ]
+        if problems:
+            subject = f"config of workflow {served.plan.workflow}"
+            raise InvalidValueError(subject, tuple(problems[:50]))
+        return codec.encode(whole, "config") if whole else None
+
+
+def check_options(options: StartOptions) -> None:
+    """Raises ``InvalidValueError``: an option cannot be followed; all of them told."""
+    problems = [*_key_problems(options.key), *_tag_problems(options.tags)]
+    priority = options.priority
+    if priority is not None and (isinstance(priority, bool) or priority not in PRIORITIES):
+        most = f"must be between {PRIORITIES[0]} and {PRIORITIES[-1]}, found {priority!r}"
+        problems.append(Problem("$.priority", most))
+    if options.start_at is not None and options.start_at.tzinfo is None:
+        problems.append(Problem("$.start_at", "must have a time zone; found a naive datetime"))
+    if options.timeout is not None and options.timeout <= timedelta(0):
+        problems.append(Problem("$.timeout", f"must be positive, found {options.timeout}"))
+    if problems:
+        subject = "options of a start"
+        raise InvalidValueError(subject, tuple(problems))
+
+
+def _key_problems(key: str | None) -> list[Problem]:
+    if key is None:
+        return []
+    return _text_problems("$.key", key, MAX_KEY_LENGTH)
+
+
+def _tag_problems(tags: Sequence[str]) -> list[Problem]:
+    if isinstance(tags, str):
+        return [Problem("$.tags", "must be a list of texts, found one text")]
+    if len(tags) > MAX_TAGS:
+        return [Problem("$.tags", f"at most {MAX_TAGS} tags, found {len(tags)}")]
+    return [
+        problem
+        for place, tag in enumerate(tags)
+        for problem in _text_problems(f"$.tags[{place}]", tag, MAX_TAG_LENGTH)
+    ]
+
+
+def _text_problems(path: str, text: object, limit: int) -> list[Problem]:
+    if not isinstance(text, str) or not text:
+        return [Problem(path, f"must be a non-empty text, found {text!r}")]
+    if len(text) > limit:
+        return [Problem(path, f"at most {limit} characters, found {len(text)}")]
+    if not text.isprintable():
+        return [Problem(path, "must not contain control characters or lone surrogates")]
+    return []

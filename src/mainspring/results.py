@@ -1,0 +1,89 @@
+"""Waiting for runs to end: one watcher for all who wait in this process."""
+
+import asyncio
+from asyncio import Event, Future, Task
+from collections.abc import Collection
+from datetime import timedelta
+
+from mainspring.ports.errors import PortError
+from mainspring.ports.job_transport import RunFeed
+from mainspring.ports.names import RunId
+from mainspring.ports.persistence import Persistence
+from mainspring.ports.records import Run
+
+SAFETY_POLL = timedelta(seconds=1)
+"""How often waiters look for themselves, should every hint be lost."""
+
+CHUNK = 500
+
+
+class Results:
+    """Tells waiters when their runs have ended: at once for runs this process ended, by the feed for others."""
+
+    def __init__(self, store: Persistence, feed: RunFeed) -> None:
+        self._store = store
+        self._feed = feed
+        self._waiters: dict[RunId, set[Future[Run]]] = {}
+        self._ended_here: set[RunId] = set()
+        self._news = Event()
+        self._tasks: list[Task[None]] = []
+
+    def ended(self, run_id: RunId) -> None:
+        """This process recorded the run's end."""
+        if run_id in self._waiters:
+            self._ended_here.add(run_id)
+            self._news.set()
+
+    async def wait(self, run_id: RunId) -> Run:
+        """The run, once its status is final. Cancel to stop waiting."""
+        loop = asyncio.get_running_loop()
+        future: Future[Run] = loop.create_future()
+        self._waiters.setdefault(run_id, set()).add(future)
+        try:
+            if not self._tasks:
+                self._tasks = [loop.create_task(self._watch_here()), loop.create_task(self._watch_feed())]
+            await self._look([run_id])
+            return await future
+        finally:
+            waiting = self._waiters.get(run_id)
+            if waiting is not None:
+                waiting.discard(future)
+                if not waiting:
+                    del self._waiters[run_id]
+
+    async def close(self) -> None:
+        """Stop watching; who still waits is cancelled."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks = []
+        for waiting in list(self._waiters.values()):
+            for future in waiting:
+                future.cancel()
+
+    async def _watch_here(self) -> None:
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            ended, self._ended_here = self._ended_here, set()
+            await self._look(ended)
+
+    async def _watch_feed(self) -> None:
+        while True:
+            try:
+                await self._feed.wait(list(self._waiters), SAFETY_POLL)
+            except PortError:
+                await asyncio.sleep(SAFETY_POLL.total_seconds())
+            await self._look(list(self._waiters))
+
+    async def _look(self, run_ids: Collection[RunId]) -> None:
+        ids = [run_id for run_id in run_ids if run_id in self._waiters]
+        for start in range(0, len(ids), CHUNK):
+            try:
+                found = await self._store.finished(ids[start : start + CHUNK])
+            except PortError:
+                return  # the safety poll looks again
+            for run in found:
+                for future in self._waiters.get(run.id, ()):
+                    if not future.done():
+                        future.set_result(run)

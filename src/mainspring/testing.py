@@ -1,0 +1,167 @@
+"""Testing workflows: an engine in memory whose time is yours.
+
+A retry in an hour, a start next week or a run's deadline costs no waiting: when nothing is due, the clock jumps to the next
+moment at which something is. Port contract suites for your own adapters are in ``mainspring.ports.contracts``.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from types import TracebackType
+from typing import Any, TypeVar
+
+from typing_extensions import Self
+
+from mainspring.adapters.memory.blob_store import MemoryBlobStore
+from mainspring.adapters.memory.clock import ManualClock
+from mainspring.adapters.memory.event_sink import MemoryEventSink
+from mainspring.adapters.memory.job_transport import MemoryJobTransport
+from mainspring.adapters.memory.persistence import MemoryPersistence
+from mainspring.adapters.memory.run_feed import MemoryRunFeed
+from mainspring.adapters.msgspec import MsgspecCodec
+from mainspring.adapters.system import SystemIds
+from mainspring.client import Client
+from mainspring.handles import RunHandle
+from mainspring.hosts.execution.parts import Parts
+from mainspring.hosts.execution.registry import WorkflowRegistry
+from mainspring.hosts.serverless.host import ServerlessHost
+from mainspring.kernel.definition import Workflow
+from mainspring.kernel.dispatcher import Dispatcher
+from mainspring.ports.codec import Limits
+from mainspring.ports.errors import MainspringError
+from mainspring.ports.records import TERMINAL_RUN_STATUSES, Event, Run
+from mainspring.requests import StartOptions
+
+I = TypeVar("I")  # noqa: E741  input, as in Stage[I, O]
+O = TypeVar("O")  # noqa: E741
+
+_TICK = timedelta(microseconds=1)
+
+
+class StuckError(MainspringError):
+    """Nothing is due and nothing ever will be, yet the run has not ended: it waits for something outside."""
+
+
+class TestEngine:
+    """An engine on memory adapters and a manual clock, driven by the very handlers of the serverless host.
+
+    Use it as an async context manager::
+
+        async def test_greeting() -> None:
+            async with TestEngine(hello) as engine:
+                assert await engine.run(hello, "Ada") == "hello Ada"
+    """
+
+    __test__ = False  # not a test class, whatever its name says to pytest
+
+    def __init__(self, *workflows: Workflow[Any, Any], limits: Limits | None = None) -> None:
+        self.clock = ManualClock()
+        limit = limits or Limits()
+        ids = SystemIds()
+        self._sink = MemoryEventSink()
+        self.parts = Parts(
+            store=MemoryPersistence(self.clock, ids),
+            transport=MemoryJobTransport(),
+            feed=MemoryRunFeed(),
+            blobs=MemoryBlobStore(),
+            codec=MsgspecCodec(limit),
+            clock=self.clock,
+            ids=ids,
+            limits=limit,
+            sink=self._sink,
+        )
+        self._registry = WorkflowRegistry(workflows, self.parts.codec)
+        self.client = Client(self.parts, self._registry, Dispatcher(self.parts.store, self.clock, ids))
+        self.host = ServerlessHost(self.parts, self._registry)
+
+    async def __aenter__(self) -> Self:
+        """Begin."""
+        await self.parts.store.write_events(on=True)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Let go of everything."""
+        await self.client.results.close()
+        self.host.close()
+        await self.parts.store.close()
+
+    async def start(
+        self,
+        workflow: Workflow[I, O],
+        input: I,
+        *,
+        key: str | None = None,
+        config: Mapping[str, Any] | None = None,
+        priority: int | None = None,
+        tags: Sequence[str] = (),
+        start_at: datetime | None = None,
+        timeout: timedelta | None = None,
+    ) -> RunHandle[O]:
+        """Start a run, as ``Mainspring.start`` does. Nothing is executed before ``settle``, ``advance`` or ``finish``."""
+        options = StartOptions(
+            key=key, config=config, priority=priority, tags=tags, start_at=start_at, timeout=timeout
+        )
+        return await self.client.start(workflow, input, options)
+
+    async def run(self, workflow: Workflow[I, O], input: I, *, config: Mapping[str, Any] | None = None) -> O:
+        """Start a run, carry it to its end, and give its output."""
+        return await self.finish(await self.start(workflow, input, config=config))
+
+    async def settle(self) -> None:
+        """Execute all that is due now, upkeep included, and publish every event."""
+        while True:
+            report = await self.host.process_available_jobs(1_000_000)
+            upkeep = await self.host.run_maintenance_tick()
+            if not report.claimed and not upkeep.reaped and not upkeep.expired:
+                return
+
+    async def advance(self, by: timedelta) -> None:
+        """Let so much time pass, executing on the way what falls due."""
+        until = self.clock.now() + by
+        await self.settle()
+        while (due := await self._next_due()) is not None and due <= until:
+            self.clock.set(max(due, self.clock.now()) + _TICK)
+            await self.settle()
+        self.clock.set(max(until, self.clock.now()))
+        await self.settle()
+
+    async def finish(self, handle: RunHandle[O]) -> O:
+        """Carry the run to its end, jumping over every wait; its output.
+
+        Raises:
+            RunFailedError, RunCancelledError: as the run ended.
+            StuckError: it waits for something that time alone does not bring.
+        """
+        await self.ended(handle)
+        return await handle.result()
+
+    async def ended(self, handle: RunHandle[Any]) -> Run:
+        """Carry the run to its end; its record, however it ended."""
+        while True:
+            await self.settle()
+            run = await handle.describe()
+            if run.status in TERMINAL_RUN_STATUSES:
+                return run
+            due = await self._next_due()
+            if due is None:
+                msg = f"run {run.id} is {run.status}, and nothing is due: it waits for a signal, or is not served here"
+                raise StuckError(msg)
+            self.clock.set(max(due, self.clock.now()) + _TICK)
+            await asyncio.sleep(0)
+
+    @property
+    def events(self) -> list[Event]:
+        """Every event published so far."""
+        return self._sink.published
+
+    async def _next_due(self) -> datetime | None:
+        moments = [
+            await self.parts.store.next_due(self._registry.routes()),
+            await self.parts.store.next_upkeep(),
+        ]
+        return min((moment for moment in moments if moment is not None), default=None)
+
+
+__all__ = ["ManualClock", "StuckError", "TestEngine"]
