@@ -33,7 +33,6 @@ class SystemIds:
     """
 
     def __init__(self) -> None:
-        self._random = random.SystemRandom()
         self._seed()
         # A child would repeat its parent's block, and might find the lock taken by a thread it does not have.
         reference = weakref.WeakMethod(self._seed)
@@ -46,6 +45,7 @@ class SystemIds:
 
     def _seed(self) -> None:
         self._lock = threading.Lock()
+        self._random = random.Random()  # noqa: S311  for jitter: no secret, and no system call
         self._tails: list[str] = []
         self._stamp = 0  # 4,096ths of a millisecond since 1970, of the last id
         self._millisecond = ""  # the first half of an id up to its version, for the millisecond of the stamp

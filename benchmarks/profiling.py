@@ -13,7 +13,7 @@ from rich.table import Table
 
 from benchmarks.processes import Side, interpreter, scratch, url_of
 
-KERNEL, SHOWN = str(Path(__file__).parent.parent), 28
+ROOT, SHOWN = str(Path(__file__).parent.parent) + "/", int(os.environ.get("LINES", "30"))
 
 
 def profile(count: int) -> None:
@@ -105,7 +105,7 @@ def _table(name: str, one: cProfile.Profile, count: int) -> Table:
     stats: dict[tuple[str, int, str], Any] = pstats.Stats(one).stats  # type: ignore[attr-defined]
     rows = sorted(stats.items(), key=lambda row: -row[1][2])
     for (file, line, function), (_, calls, own, whole, _) in rows[:SHOWN]:
-        place = file.replace(KERNEL + "/", "").rpartition("site-packages/")[2].rpartition("lib/python3.11/")[2]
+        place = file.replace(ROOT, "").rpartition("site-packages/")[2].rpartition("lib/python3.11/")[2]
         per = [f"{own / count * 1e6:.1f}", f"{whole / count * 1e6:.1f}", f"{calls / count:.2f}"]
         table.add_row(*per, f"{place}:{line} {function}" if line else function)
     total = sum(row[2] for row in stats.values()) / count * 1e6

@@ -12,6 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import attrs
+
 from analysis import documents
 from analysis.documents import Document, Reading, SkipReason
 from analysis.duplicates import Pair, pairs, shingles, sketch
@@ -21,7 +22,6 @@ from analysis.links import LinkCheck, check, slugs
 from analysis.readability import Readability
 from analysis.readability import readability as readability_of
 from analysis.text import words
-
 from mainspring import Context, Retry, Workflow, stage
 
 
@@ -37,7 +37,7 @@ class ReadConfig:
 class DuplicatesConfig:
     """What counts as a near-duplicate."""
 
-    threshold: float = 0.5  #: least similarity, 0 to 1
+    threshold: float = 0.2  #: least share of common phrases, 0 to 1
 
 
 @attrs.frozen(kw_only=True)

@@ -5,6 +5,7 @@ from datetime import datetime
 
 import attrs
 
+from mainspring.kernel.evolve import evolved
 from mainspring.kernel.plan import NO_ROWS, Plan, StagePlan
 from mainspring.ports.names import Payload, RunId, StageId
 from mainspring.ports.records import (
@@ -37,6 +38,11 @@ def initial_state(state: RunState, plan: Plan, at: datetime, elements: Sequence[
     return walk.result()
 
 
+def initial_tallies(plan: Plan) -> dict[StageId, StageTally]:
+    """Where the stages of a new run stand, as ``initial_state`` has it; for plans whose first stages are not mapped."""
+    return {stage.id: StageTally(active=1) for stage in plan.sources}
+
+
 def after_completion(
     state: RunState, plan: Plan, stage: StageId, at: datetime, elements: Sequence[Payload] | None
 ) -> Advance:
@@ -49,8 +55,8 @@ def after_completion(
 def with_tally(state: RunState, stage: StageId, **changes: int) -> RunState:
     """The state with differences added to one stage's tally: ``with_tally(s, stage, active=-1, completed=1)``."""
     tally = state.stages.get(stage, NO_ROWS)
-    changed = attrs.evolve(tally, **{name: getattr(tally, name) + n for name, n in changes.items()})
-    return attrs.evolve(state, stages={**state.stages, stage: changed})
+    changed = evolved(tally, **{name: getattr(tally, name) + n for name, n in changes.items()})
+    return RunState(run=state.run, stages={**state.stages, stage: changed})
 
 
 class _Walk:

@@ -6,6 +6,7 @@ import attrs
 
 from mainspring.kernel.decision import Facts
 from mainspring.kernel.events import run_event, stage_event
+from mainspring.kernel.evolve import evolved
 from mainspring.kernel.transitions import RUN, STAGE, RunEvent, StageEvent, StageStanding, step
 from mainspring.ports.change import JobMove, LeaseGuard, RunPatch
 from mainspring.ports.names import Payload
@@ -37,7 +38,7 @@ def begin(state: RunState, job: Job, facts: Facts, *, started_told: bool) -> tup
     started = job.claimed_at or facts.now
     if run.status is RunStatus.PENDING:
         status = step(RUN, run.status, RunEvent.BEGIN)
-        state = attrs.evolve(state, run=attrs.evolve(run, status=status, started_at=started))
+        state = RunState(run=evolved(run, status=status, started_at=started), stages=state.stages)
         events.append(run_event("run.started", run.id, started))
     if not started_told:
         events.append(started_event(job, started))
@@ -57,31 +58,40 @@ def lease_guard(job: Job, wakes: int | None = None) -> LeaseGuard:
     return LeaseGuard(key=job.key, lease_id=job.lease_id, wakes=wakes)
 
 
-def patch(state: RunState, begun: Begun) -> RunPatch:
-    """The exclusive guard on the run, with its start if this begins it."""
+def patch(
+    state: RunState,
+    begun: Begun,
+    status: RunStatus | None = None,
+    *,
+    finished_at: datetime | None = None,
+    output: Payload | None = None,
+    failure: Failure | None = None,
+) -> RunPatch:
+    """The exclusive guard on the run, with its start if this begins it, and its end if ``status`` is one."""
     return RunPatch(
         run_id=state.run.id,
         revision=state.run.revision,
-        status=begun.status,
+        status=status or begun.status,
         started_at=begun.started_at,
+        finished_at=finished_at,
+        output=output,
+        failure=failure,
     )
 
 
 def patched(state: RunState, change: RunPatch) -> RunState:
     """The state after the patch was written."""
     run = state.run
-    return attrs.evolve(
-        state,
-        run=attrs.evolve(
-            run,
-            revision=run.revision + change.bump,
-            status=change.status or run.status,
-            started_at=change.started_at or run.started_at,
-            finished_at=change.finished_at or run.finished_at,
-            output=change.output if change.output is not None else run.output,
-            failure=change.failure or run.failure,
-        ),
+    after = evolved(
+        run,
+        revision=run.revision + change.bump,
+        status=change.status or run.status,
+        started_at=change.started_at or run.started_at,
+        finished_at=change.finished_at or run.finished_at,
+        output=change.output if change.output is not None else run.output,
+        failure=change.failure or run.failure,
     )
+    return RunState(run=after, stages=state.stages)
 
 
 def ended(

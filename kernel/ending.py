@@ -9,7 +9,7 @@ from mainspring.kernel.events import failure_data, run_event, stage_event
 from mainspring.kernel.transitions import RUN, STAGE, RunEvent, StageEvent, StageStanding, step
 from mainspring.ports.change import Change, EndJobs, LeaseGuard, Unpark
 from mainspring.ports.names import RunId
-from mainspring.ports.records import Failure, Job, RunState
+from mainspring.ports.records import Failure, Job, RunState, RunStatus
 
 
 def fail(
@@ -19,7 +19,7 @@ def fail(
     status = step(RUN, state.run.status, RunEvent.FAIL)
     failure = attrs.evolve(failure, stage=job.stage)
     told = failure_data(failure)
-    run = attrs.evolve(patch(state, begun), status=status, finished_at=facts.now, failure=failure)
+    run = patch(state, begun, status, finished_at=facts.now, failure=failure)
     change = Change(
         run=run,
         leases=(guard,),
@@ -32,7 +32,7 @@ def fail(
             run_event("run.failed", job.run_id, facts.now, stage=job.stage, **told),
         ),
     )
-    return change, patched(attrs.evolve(state, stages={}), run)
+    return change, patched(RunState(run=state.run, stages={}), run)
 
 
 def cancel(
@@ -41,11 +41,12 @@ def cancel(
     """In a run that is being cancelled no attempt completes; the last one to end ends the run."""
     state = with_tally(state, job.stage, active=-1, cancelled=1)
     state, unpark = free_next(state, job, facts)
-    run = patch(state, begun)
+    status: RunStatus | None = None
     events = [*begun.events, stage_event("stage.cancelled", job.key, facts.now, attempt=job.attempt)]
     if state.active == 0:
-        run = attrs.evolve(run, status=step(RUN, state.run.status, RunEvent.SETTLE), finished_at=facts.now)
+        status = step(RUN, state.run.status, RunEvent.SETTLE)
         events.append(run_event("run.cancelled", job.run_id, facts.now, reason=state.run.cancel_reason))
+    run = patch(state, begun, status, finished_at=facts.now if status else None)
     change = Change(
         run=run,
         leases=(guard,),

@@ -2,6 +2,7 @@
 
 import json
 from datetime import datetime
+from functools import lru_cache
 
 from mainspring.ports.names import RunId
 from mainspring.ports.records import EventDraft, EventType, Failure, JobKey
@@ -9,12 +10,13 @@ from mainspring.ports.records import EventDraft, EventType, Failure, JobKey
 
 def run_event(kind: EventType, run_id: RunId, at: datetime, **data: object) -> EventDraft:
     """An event of a run."""
-    return EventDraft(run_id=run_id, type=kind, at=at, data=_text(data))
+    return EventDraft(run_id=run_id, type=kind, at=at, data=_text(tuple(data.items())) if data else "{}")
 
 
 def stage_event(kind: EventType, key: JobKey, at: datetime, **data: object) -> EventDraft:
     """An event of a stage's instance."""
-    return EventDraft(run_id=key.run_id, type=kind, at=at, data=_text({"stage": key.stage, "index": key.index} | data))
+    told = (("stage", key.stage), ("index", key.index), *data.items())
+    return EventDraft(run_id=key.run_id, type=kind, at=at, data=_text(told))
 
 
 def failure_data(failure: Failure) -> dict[str, object]:
@@ -22,5 +24,7 @@ def failure_data(failure: Failure) -> dict[str, object]:
     return {"code": failure.code, "message": failure.message, "type": failure.type}
 
 
-def _text(data: dict[str, object]) -> str:
-    return json.dumps(data, separators=(",", ":"), sort_keys=True) if data else "{}"
+@lru_cache(maxsize=512)
+def _text(fields: tuple[tuple[str, object], ...]) -> str:
+    """The fields as JSON text; remembered, because linear runs of a workflow tell the same of each of their stages."""
+    return json.dumps(dict(fields), separators=(",", ":"), sort_keys=True)

@@ -6,6 +6,7 @@ fingerprint, so that a run can be drawn without the user's code.
 
 from collections.abc import Mapping
 from datetime import timedelta
+from functools import cached_property
 
 import attrs
 
@@ -43,12 +44,12 @@ class Plan:
     timeout: timedelta | None = None  #: of the whole run
     shape: str  #: JSON text: ``{"stages": [{"id", "after", "mapped"}]}``
 
-    @property
+    @cached_property
     def route(self) -> Route:
         """What a worker must serve to take jobs of these runs."""
         return route(self.queue, self.workflow, self.version, self.fingerprint)
 
-    @property
+    @cached_property
     def sources(self) -> tuple[StagePlan, ...]:
         """Stages that begin at once."""
         return tuple(stage for stage in self.stages.values() if not stage.after)

@@ -79,8 +79,8 @@ class UnleasedGuard:
 class JobMove:
     """The job row at ``key`` afterwards stands as told here; wake count, token and priority stay as they are.
 
-    Retry, suspension, release and reap give up the lease; a linear hand-over moves the row to another stage and may keep
-    it. ``progress`` is cleared.
+    Retry, suspension, release and reap give up the lease; a linear hand-over moves the row to another stage and may
+    keep it. ``progress`` is cleared.
     """
 
     key: JobKey

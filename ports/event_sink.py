@@ -12,7 +12,7 @@ class EventSink(Protocol):
     async def publish(self, events: Sequence[Event]) -> list[str | None]:
         """Publish, and answer for each event, in order: None if the sink confirmed it, else why not.
 
-        An event that was not confirmed may have arrived all the same; it is published again. After an event that was not
-        confirmed, the call publishes no later event of the same run (so their order holds), and answers so for each.
+        An event that was not confirmed may have arrived all the same; it is published again. After an event that was
+        not confirmed, the call publishes no later event of the same run (so their order holds), and says so for each.
         """
         ...

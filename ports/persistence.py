@@ -184,7 +184,7 @@ class OutboxStore(Protocol):
         ...
 
     async def unpublished(self, limit: int) -> list[Event]:
-        """Events as they stand: the oldest first, of a run in ``seq`` order; runs whose oldest is postponed left out."""
+        """Events as they stand: oldest first, of a run in ``seq`` order; runs whose oldest is postponed left out."""
         ...
 
     async def dead_letters(self, limit: int) -> list[tuple[Event, str]]:

@@ -15,6 +15,7 @@ _REFERENCE = re.compile(r"^ {0,3}\[[^\]]+\]:\s*<?(\S+?)>?(?:\s+[\"'(].*)?$")
 _TAG = re.compile(r"<!--.*?-->|</?[a-zA-Z][^>]*>", re.DOTALL)
 _BULLET = re.compile(r"^\s*(?:[-*+]|\d+[.)])\s+|^\s*>\s?")
 _TABLE_RULE = re.compile(r"^[\s|:\-]+$")
+_SECTION = re.compile(r"^\s*(?:Args|Attributes|Example|Examples|Note|Raises|Returns|Yields):\s*$", re.MULTILINE)
 _RST_LINK = re.compile(r"`([^`<]*?)\s*<([^`>]+)>`__?")
 
 
@@ -70,10 +71,10 @@ def _markdown(text: str) -> Content:
             level = 1 if line.strip().startswith("=") else 2
             headings.append(Heading(level=level, text=prose[-1].strip()))
             prose.append("")
-        elif "|" in line or not _TABLE_RULE.match(line):
-            prose.append(_without_bullet(said.replace("|", " ")))
-        else:
+        elif _TABLE_RULE.match(line):
             prose.append("")
+        else:
+            prose.append(_without_bullet(said.replace("|", " ")))
     return Content(prose=_paragraphs(prose), headings=tuple(headings), links=tuple(links))
 
 
@@ -127,7 +128,7 @@ def _docstrings(source: str) -> list[str]:
         if isinstance(node, documented):
             docstring = ast.get_docstring(node)
             if docstring:
-                found.append((getattr(node, "lineno", 0), docstring.replace("``", "")))
+                found.append((getattr(node, "lineno", 0), _SECTION.sub("", docstring).replace("``", "")))
     return [docstring for _, docstring in sorted(found)]
 
 

@@ -7,13 +7,13 @@ _SENTENCE_END = re.compile(r"[.!?…]+[\"')\]]*\s+(?=[\"'(\[]*[A-Z0-9])|\n\s*\n"
 _VOWELS = re.compile(r"[aeiouy]+")
 
 _STOP_WORDS = """
-a about above after again all also am an and any are as at be because been before being below between both but by
-can cannot could did do does doing down during each either else every few for from further had has have having he
-her here hers him his how however i if in into is it its itself just let like made make makes many may me might
-more most much must my neither no nor not of off on once one only or other our out over own per same shall she
-should since so some such than that the their them then there these they this those through to too two under until
-up upon us use used uses using very was we well were what when where whether which while who whose why will with
-within without would yet you your
+a about above after again all also am an and any are as at be because been before being below between both but by can
+cannot could did do does doing down during each either else every few for from further had has have having he her here
+hers him his how however i if in into is it its itself just let like made make makes many may me might more most much
+must my neither no none nor not nothing of off on once one only or other our out over own per same shall she should
+since so some such than that the their them then there these they this those through to too two under until up upon us
+use used uses using very was we well were what when where whether which while who whose why will with within without
+would yet you your
 """
 STOP_WORDS = frozenset(_STOP_WORDS.split())
 

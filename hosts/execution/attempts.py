@@ -1,6 +1,5 @@
 """One attempt: from a leased job to its outcome. Decides nothing about the run; the kernel does, from the outcome."""
 
-from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -14,6 +13,7 @@ from mainspring.hosts.execution.mailboxes import Box
 from mainspring.hosts.execution.parts import Parts
 from mainspring.hosts.execution.payloads import Payloads
 from mainspring.hosts.execution.registry import Served
+from mainspring.hosts.execution.reports import Report
 from mainspring.kernel.advance import group
 from mainspring.kernel.commands.attempt_finish import Cancelled, Completed, Failed, Outcome
 from mainspring.kernel.plan import StagePlan
@@ -39,9 +39,7 @@ class Work:
     served: Served
     seat: Seat
     box: Box
-
-
-ProgressSink = Callable[[float, float | None, str], None]
+    report: Report
 
 
 class Attempts:
@@ -53,12 +51,12 @@ class Attempts:
         self._bodies = bodies
         self._maximum = maximum.total_seconds()
 
-    async def make(self, work: Work, on_progress: ProgressSink) -> Outcome | Released:
-        """Call the stage's body on its input; the encoded output, or why there is none. Raises nothing of the body's."""
+    async def make(self, work: Work) -> Outcome | Released:
+        """Call the stage's body on its input; its encoded output, or why there is none."""
         stage, plan = work.served.stage(work.job.stage)
         try:
             upstream = await self._upstream(work)
-            value, context = await self._prepare(work, stage, plan, upstream, on_progress)
+            value, context = await self._prepare(work, stage, plan, upstream)
         except InvalidValueError as error:
             return Failed(failure=invalid(error, "invalid_input"), retryable=False)
         except PortError as error:
@@ -76,7 +74,6 @@ class Attempts:
         stage: Stage[Any, Any],
         plan: StagePlan,
         upstream: dict[StageId, tuple[Payload, ...]],
-        on_progress: ProgressSink,
     ) -> tuple[Any, AttemptContext]:
         run_input = await self._payloads.text(work.run.input)
         config = None if work.run.config is None else await self._payloads.text(work.run.config)
@@ -90,7 +87,7 @@ class Attempts:
             run_input=run_input,
             config=config,
             deadline=self._deadline(work.job, plan),
-            on_progress=on_progress,
+            on_progress=work.report.progress,
         )
         if stage.config_type is not None:
             _ = context.config  # a config that does not fit fails the attempt before the body is called
@@ -149,8 +146,8 @@ class Attempts:
         body = stage.body
         arguments = (context, value) if stage.takes_input else (context,)
         if stage.is_async:
-            return await self._bodies.call_async(work.seat, limit, lambda: body(*arguments))
-        return await self._bodies.call_plain(work.seat, limit, lambda: body(*arguments))
+            return await self._bodies.call_async(work.seat, limit, lambda: body(*arguments), work.report.wait)
+        return await self._bodies.call_plain(work.seat, limit, lambda: body(*arguments), work.report.wait)
 
     def _told(self, ended: Ended, stage: Stage[Any, Any], plan: StagePlan) -> Outcome | Released:
         match ended.stop:

@@ -41,23 +41,43 @@ class Bodies:
         """Bodies that were given up on and still live, threads and tasks."""
         return len(self._zombies) + self._threads.stuck
 
-    async def call_async(self, seat: Seat, timeout: float, body: Callable[[], Awaitable[Any]]) -> Ended:
-        """Call a coroutine function; end it after ``timeout`` seconds, or when the seat is told to."""
+    async def call_async(
+        self, seat: Seat, timeout: float, body: Callable[[], Awaitable[Any]], on_wait: Callable[[], None]
+    ) -> Ended:
+        """Call a coroutine function; end it after ``timeout`` seconds, or when the seat is told to.
+
+        ``on_wait`` is called if the body does not end at once.
+        """
+        if seat.stop is not None:
+            return Ended(stop=seat.stop)
         try:
             awaitable = body()
-        except BaseException as error:  # noqa: BLE001  nothing a body raises may end the host
-            return Ended(error=error)
+        except BaseException as raised:  # noqa: BLE001  nothing a body raises may end the host
+            return Ended(error=raised)
         task = asyncio.get_running_loop().create_task(_guarded(awaitable))
-        stop = await self._until_done(task, seat, timeout)
+        try:
+            await asyncio.sleep(0)  # a body that awaits nothing has ended after this, and needs no timers
+        except asyncio.CancelledError:  # the host itself is being torn down
+            task.cancel()
+            raise
+        stop: Stop | None = None
+        if not task.done():
+            on_wait()
+            stop = await self._until_done(task, seat, timeout)
         if stop is not None and not await self._cancel(task):
             self._forget(task, awaitable)
             return Ended(stop=stop, abandoned=True)
         value, error = task.result()
         return Ended(value, error, stop)
 
-    async def call_plain(self, seat: Seat, timeout: float, body: Callable[[], Any]) -> Ended:
-        """Call a plain function in a thread; when it is told to end it gets the grace, then the thread is left to it."""
+    async def call_plain(
+        self, seat: Seat, timeout: float, body: Callable[[], Any], on_wait: Callable[[], None]
+    ) -> Ended:
+        """Call a plain function in a thread; told to end it gets the grace, then the thread is left to it."""
+        if seat.stop is not None:
+            return Ended(stop=seat.stop)
         future = self._threads.run(body)
+        on_wait()
         stop = await self._until_done(future, seat, timeout)
         if stop is not None:
             await asyncio.wait([future], timeout=self._grace if stop is not Stop.LEASE_LOST else 0)

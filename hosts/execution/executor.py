@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Callable
 
 import structlog
+from structlog.typing import FilteringBoundLogger
 
 from mainspring.hosts.execution.attempts import Attempts, Released, Work
 from mainspring.hosts.execution.bodies import Bodies
@@ -17,7 +18,6 @@ from mainspring.hosts.execution.payloads import Payloads
 from mainspring.hosts.execution.registry import Served, WorkflowRegistry
 from mainspring.hosts.execution.reports import Reports
 from mainspring.hosts.execution.threads import BodyThreads
-from mainspring.kernel.advance import initial_state
 from mainspring.kernel.commands.attempt_finish import AttemptFinished, Cancelled, FinishAttempt, Outcome
 from mainspring.kernel.commands.job_release import ReleaseJob
 from mainspring.kernel.dispatcher import Dispatcher
@@ -51,6 +51,7 @@ class Executor:
         self._registry = registry
         self._timing = timing
         self._on_ended = on_ended
+        self._log: FilteringBoundLogger = logger.bind()  # bound once: a line that is filtered out costs next to nothing
         self._mailboxes = Mailboxes(self.dispatcher)
         self._threads = BodyThreads()
         self._bodies = Bodies(self._threads, timing.cancel_grace.total_seconds())
@@ -70,8 +71,8 @@ class Executor:
     async def execute(self, lease: Lease, until: float, keep: Callable[[], bool] = lambda: True) -> str:
         """Work the lease off; how its last attempt ended, in a word.
 
-        ``until``: when the lease runs out, on the loop's clock. ``keep`` is asked before each hand-over: whether to go on
-        with the run's next stage under the same lease.
+        ``until``: when the lease runs out, on the loop's clock. ``keep`` is asked before each hand-over: whether to
+        go on with the run's next stage under the same lease.
         """
         run = lease.run
         served = self._registry.by_fingerprint(run.workflow, run.version, run.fingerprint)
@@ -100,8 +101,8 @@ class Executor:
             if run.status is RunStatus.CANCELLING or seat.stop is Stop.CANCELLED:
                 outcome = Cancelled()
             else:
-                work = Work(run=run, job=job, served=served, seat=seat, box=box)
-                outcome = await self._attempts.make(work, report.progress)
+                work = Work(run=run, job=job, served=served, seat=seat, box=box, report=report)
+                outcome = await self._attempts.make(work)
         finally:
             started_told = await report.close()
         if isinstance(outcome, Released):
@@ -116,12 +117,14 @@ class Executor:
         if finished is None:
             return None, "lease_lost"
         self.finished += 1
-        await self._tell(job, finished, outcome)
-        return finished.job, "retrying" if finished.will_retry else type(outcome).__name__.lower()
+        word = "retrying" if finished.will_retry else type(outcome).__name__.lower()
+        await self._tell(job, finished, box, word)
+        return finished.job, word
 
     async def _finish(self, command: FinishAttempt, seat: Seat, box: Box) -> AttemptFinished | None:
         """Record the outcome, for as long as the lease lasts; None when the lease is gone."""
         delay = 0.05
+        where = {"run": command.job.run_id, "stage": command.job.stage}
         while True:
             try:
                 return await box.finish(command)
@@ -130,30 +133,32 @@ class Executor:
             except PortError as error:
                 left = seat.until - asyncio.get_running_loop().time()
                 if seat.stop is Stop.LEASE_LOST or left <= 0:
-                    logger.warning("outcome_not_recorded", run=command.job.run_id, stage=command.job.stage, error=str(error))
+                    logger.warning("outcome_not_recorded", **where, error=str(error))
                     return None
                 if not isinstance(error, UnknownOutcomeError):
-                    logger.warning("store_failed", run=command.job.run_id, stage=command.job.stage, error=str(error))
+                    logger.warning("store_failed", **where, error=str(error))
             delay = min(delay * 2 * (0.5 + self._parts.ids.random()), 2.0)
             await asyncio.sleep(delay)
 
-    async def _tell(self, job: Job, finished: AttemptFinished, outcome: Outcome) -> None:
-        log = logger.info if finished.run_status in TERMINAL_RUN_STATUSES else logger.debug
+    async def _tell(self, job: Job, finished: AttemptFinished, box: Box, word: str) -> None:
+        over = finished.run_status in TERMINAL_RUN_STATUSES
+        log = self._log.info if over else self._log.debug
         log(
             "attempt_ended",
             run=job.run_id,
             stage=job.stage,
             index=job.index,
             attempt=job.attempt,
-            outcome="retrying" if finished.will_retry else type(outcome).__name__.lower(),
+            outcome=word,
             run_status=finished.run_status.value,
         )
         if finished.due:
             await self.send([Pointer(run_id=job.run_id, stage=job.stage, index=job.index)])
-        if finished.run_status in TERMINAL_RUN_STATUSES:
-            for seat in self.live.of_run(job.run_id):
-                if seat.job is not job:
-                    seat.tell(Stop.LEASE_LOST)
+        if over:
+            if box.holders > 1:
+                for seat in self.live.of_run(job.run_id):
+                    if seat.job is not job:
+                        seat.tell(Stop.LEASE_LOST)
             if self._on_ended is not None:
                 self._on_ended(job.run_id)
 
@@ -176,10 +181,9 @@ class Executor:
 
 def _fresh_state(run: Run, served: Served) -> RunState | None:
     """The state of a run that has not moved since its creation is known without reading; else None."""
-    plan = served.plan
-    if run.revision > 0 or any(stage.mapped for stage in plan.sources):
+    if run.revision > 0 or served.first_tallies is None:
         return None
-    return initial_state(RunState(run=run, stages={}), plan, run.created_at, None).state
+    return RunState(run=run, stages=served.first_tallies)
 
 
 def cancel_seats(executor: Executor, run_id: RunId) -> int:

@@ -10,7 +10,8 @@ MAX_MESSAGE = 2_000
 MAX_TRACEBACK = 8_000
 _PASSWORD = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*://[^\s:/@]*):[^\s/@]+@", re.IGNORECASE)
 _SECRET = re.compile(
-    r"(?P<key>(?:password|passwd|secret|token|api[_-]?key|authorization)[\"']?\s*[=:]\s*[\"']?)(?:bearer\s+)?[^\s\"',;&]+",
+    r"(?P<key>(?:password|passwd|secret|token|api[_-]?key|authorization)[\"']?\s*[=:]\s*[\"']?)"
+    r"(?:bearer\s+)?[^\s\"',;&]+",
     re.IGNORECASE,
 )
 
@@ -37,7 +38,8 @@ def invalid(error: InvalidValueError, code: str) -> Failure:
 
 def _type_name(error: BaseException) -> str:
     kind = type(error)
-    return kind.__qualname__ if kind.__module__ in {"builtins", "__main__"} else f"{kind.__module__}.{kind.__qualname__}"
+    plain = kind.__module__ in {"builtins", "__main__"}
+    return kind.__qualname__ if plain else f"{kind.__module__}.{kind.__qualname__}"
 
 
 def _message(error: BaseException) -> str:

@@ -3,7 +3,7 @@
 An attempt joins by a ``with`` around its work and leaves at its end, so that dead work never stays leased.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 
@@ -62,7 +62,7 @@ class LiveList:
         return iter(list(self._seats.values()))
 
     @contextmanager
-    def join(self, job: Job, lease_id: LeaseId, until: float) -> Iterator[Seat]:
+    def join(self, job: Job, lease_id: LeaseId, until: float) -> Generator[Seat]:
         """Stand on the list while the ``with`` lasts."""
         seat = Seat(job, lease_id, until, job.wakes)
         self._seats[lease_id] = seat

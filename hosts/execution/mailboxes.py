@@ -26,6 +26,7 @@ class Box:
         self.outputs: dict[StageId, tuple[Payload, ...]] = {}
         self._dispatcher = dispatcher
         self._waiting: list[_Waiting] = []
+        self._alone = False  #: a finish is being committed without a driver
         self._driver: Task[None] | None = None
 
     async def finish(self, command: FinishAttempt) -> AttemptFinished:
@@ -35,12 +36,33 @@ class Box:
             LeaseLostError: nothing of the attempt was written.
             PortError: the store failed.
         """
-        loop = get_running_loop()
-        future: Future[AttemptFinished] = loop.create_future()
+        if self.holders == 1 and self._driver is None and not self._alone:
+            return await self._finish_alone(command)
+        future: Future[AttemptFinished] = get_running_loop().create_future()
         self._waiting.append((command, future))
-        if self._driver is None:
-            self._driver = loop.create_task(self._drive(), name=f"mailbox {self.run_id}")
+        if not self._alone:
+            self._start_driver()
         return await future
+
+    async def _finish_alone(self, command: FinishAttempt) -> AttemptFinished:
+        """The usual case: nobody else here works on the run, so there is nothing to fold and no driver is needed."""
+        self._alone = True
+        try:
+            (answer,), self.state = await self._dispatcher.dispatch_all(self.run_id, [command], self.state)
+        except BaseException:
+            self.state = None  # what was written is unknown here: the next fold reads
+            raise
+        finally:
+            self._alone = False
+            if self._waiting:  # somebody joined meanwhile
+                self._start_driver()
+        if isinstance(answer, LeaseLostError):
+            raise answer
+        return answer
+
+    def _start_driver(self) -> None:
+        if self._driver is None:
+            self._driver = get_running_loop().create_task(self._drive(), name=f"mailbox {self.run_id}")
 
     async def _drive(self) -> None:
         try:

@@ -1,4 +1,4 @@
-"""Parts: the adapters that the composition root chose, and the limits all hosts keep. One record, handed to each host."""
+"""Parts: the adapters that the composition root chose, and what all hosts keep to. Handed to each host."""
 
 from datetime import timedelta
 
@@ -39,6 +39,6 @@ class Parts:
     codec: Codec
     clock: Clock
     ids: Ids
-    limits: Limits = Limits()
+    limits: Limits = attrs.field(factory=Limits)
     sink: EventSink | None = None
     scheduler: Scheduler | None = None

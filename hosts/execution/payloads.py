@@ -1,4 +1,4 @@
-"""Payloads: values to stored text and back; what is too large for a row goes to the blob store, blob first, row second."""
+"""Payloads: values to text and back; what is too large for a row goes to the blob store: blob first, then row."""
 
 import hashlib
 from typing import Any

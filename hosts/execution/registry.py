@@ -5,12 +5,14 @@ from typing import Any
 
 import attrs
 
+from mainspring.kernel.advance import initial_tallies
 from mainspring.kernel.definition import Workflow
 from mainspring.kernel.plan import Plan, StagePlan
 from mainspring.kernel.stage import Stage
 from mainspring.ports.codec import Codec
 from mainspring.ports.errors import DefinitionError, NotFoundError
 from mainspring.ports.names import Fingerprint, Route, StageId, Version, WorkflowId
+from mainspring.ports.records import StageTally
 
 
 @attrs.frozen(kw_only=True)
@@ -23,6 +25,8 @@ class Served:
     ancestors: dict[StageId, frozenset[StageId]]
     #: stages whose output a mapped stage takes apart
     taken_apart: frozenset[StageId]
+    #: where the stages of a new run stand; None: its input tells, for a mapped first stage
+    first_tallies: dict[StageId, StageTally] | None
 
     def stage(self, stage: StageId) -> tuple[Stage[Any, Any], StagePlan]:
         """The stage and its plan."""
@@ -43,7 +47,8 @@ def served(definition: Workflow[Any, Any]) -> Served:
         for up in stage.after
         if not plan.stages[up].mapped
     )
-    return Served(definition=definition, plan=plan, ancestors=ancestors, taken_apart=apart)
+    tallies = None if any(stage.mapped for stage in plan.sources) else initial_tallies(plan)
+    return Served(definition=definition, plan=plan, ancestors=ancestors, taken_apart=apart, first_tallies=tallies)
 
 
 class WorkflowRegistry:

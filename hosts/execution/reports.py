@@ -30,7 +30,12 @@ class Report:
         self._pause: TimerHandle | None = None
         self._writing: Task[None] | None = None
         self._start: Task[bool] | None = None
-        self._timer = loop.call_later(timing.start_told_after.total_seconds(), self._begin)
+        self._start_after = timing.start_told_after.total_seconds()
+        self._timer: TimerHandle | None = None
+
+    def wait(self) -> None:
+        """The body did not end at once: tell that it began, if its end is long in coming."""
+        self._timer = self._loop.call_later(self._start_after, self._begin)
 
     def progress(self, done: float, total: float | None, message: str) -> None:
         """Keep the newest word; it is written at most every ``progress_every``."""
@@ -45,7 +50,8 @@ class Report:
 
     async def close(self) -> bool:
         """Stop reporting, the last word written; whether the start was told apart."""
-        self._timer.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
         if self._pause is not None:
             self._pause.cancel()
         if self._writing is not None:

@@ -15,7 +15,7 @@ _Job = tuple[AbstractEventLoop, "Future[Any]", Context, Callable[[], Any]]
 
 
 class BodyThreads:
-    """Threads that grow with need and are reused; ``run`` never waits for a free one, hosts bound how many they call."""
+    """Threads that grow with need and are reused; ``run`` never waits for one, hosts bound how many they call."""
 
     def __init__(self) -> None:
         self._idle: list[SimpleQueue[_Job | None]] = []

@@ -15,7 +15,7 @@ class WorkerSettings:
     concurrency: int = 100  #: attempts at once
     name: str = "worker"  #: the readable part of the worker's id
     build: str = ""  #: told to operators; other code of the same shape
-    timing: Timing = Timing()
+    timing: Timing = attrs.field(factory=Timing)
     max_stuck: int = 50  #: bodies that would not end, above which the worker drains and exits
     relay_batch: int = 500
     relay_poll: timedelta = timedelta(seconds=1)

@@ -20,7 +20,7 @@ from mainspring.hosts.upkeep.relay import Relay
 from mainspring.hosts.upkeep.ticks import Upkeep
 from mainspring.ports.errors import MainspringError, PortError
 from mainspring.ports.names import RunId, WorkerId
-from mainspring.ports.records import Lease, RunStatus, WorkerRecord
+from mainspring.ports.records import Hint, Lease, RunStatus, WorkerRecord
 
 logger = structlog.get_logger("mainspring.worker")
 
@@ -174,6 +174,7 @@ class Worker:
             due = None
         if due is not None:
             poll = max(timedelta(0), min(poll, due - self._parts.clock.now()))
+        hints: list[Hint] = []
         try:
             hints = await self._first(self._parts.transport.receive(1000, poll), [])
             for hint in hints:

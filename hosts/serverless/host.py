@@ -16,7 +16,7 @@ from mainspring.hosts.execution.registry import WorkflowRegistry
 from mainspring.hosts.upkeep.relay import Relay
 from mainspring.hosts.upkeep.ticks import Upkeep
 from mainspring.ports.errors import PortError
-from mainspring.ports.names import WorkerId
+from mainspring.ports.names import RunId, WorkerId
 from mainspring.ports.records import JobKey, Lease, Pointer
 
 T = TypeVar("T")
@@ -32,7 +32,9 @@ class ProcessReport:
     """What an invocation worked off: leases taken, and how each one's last attempt ended."""
 
     claimed: int
-    outcomes: Mapping[str, int]  #: ``completed``, ``failed``, ``retrying``, ``suspended``, ``cancelled``, ``released`` …
+    outcomes: Mapping[
+        str, int
+    ]  #: ``completed``, ``failed``, ``retrying``, ``suspended``, ``cancelled``, ``released`` …
 
 
 @attrs.frozen(kw_only=True)
@@ -74,8 +76,8 @@ class ServerlessHost:
     async def handle_job(self, pointer: Pointer, remaining: Budget | None = None) -> str:
         """Work on the job that a message points at.
 
-        ``nothing`` if it is not to be worked on now (done, leased elsewhere, not due, not served here): the message may be
-        acknowledged; upkeep tells again of a job that is still due. Otherwise how its last attempt ended.
+        ``nothing`` if it is not to be worked on now (done, leased elsewhere, not due, not served here): the message may
+        be acknowledged; upkeep tells again of a job that is still due. Otherwise how its last attempt ended.
 
         Raises:
             PortError: the store failed: the message must come again.
@@ -109,20 +111,22 @@ class ServerlessHost:
         Asks the scheduler, where there is one, for the next tick that will be needed.
         """
         budget = remaining or self._default_budget()
-        reaped = await self._part("reap", self._upkeep.reap, [])
-        expired = await self._part("expire", self._upkeep.expire, [])
+        reaped: list[JobKey] = await self._part("reap", self._upkeep.reap(), [])
+        expired: list[RunId] = await self._part("expire", self._upkeep.expire(), [])
         published = dead = 0
         if self._parts.sink is not None:
-            relay = Relay(self._parts.store, self._executor.dispatcher, self._parts.sink, self._parts.ids.new_lease_id())
+            relay = Relay(
+                self._parts.store, self._executor.dispatcher, self._parts.sink, self._parts.ids.new_lease_id()
+            )
             while budget() > self._margin:
-                settled = await self._part("relay", relay.tick, None)
+                settled = await self._part("relay", relay.tick(), None)
                 if settled is None:
                     break
                 published += settled.published
                 dead += settled.dead
                 if not settled.published:
                     break
-            await self._part("relay", relay.close, None)
+            await self._part("relay", relay.close(), None)
         await self._ask_for_next_tick()
         return MaintenanceReport(reaped=len(reaped), expired=len(expired), published=published, dead=dead)
 
@@ -164,9 +168,9 @@ class ServerlessHost:
         for seat in self._executor.live:
             seat.tell(Stop.SHUTDOWN)
 
-    async def _part(self, name: str, part: Callable[[], Awaitable[T]], otherwise: T) -> T:
+    async def _part(self, name: str, part: Awaitable[T], otherwise: T) -> T:
         try:
-            return await part()
+            return await part
         except PortError as error:
             logger.warning("maintenance_failed", part=name, error=str(error))
             return otherwise
@@ -175,9 +179,9 @@ class ServerlessHost:
         scheduler = self._parts.scheduler
         if scheduler is None:
             return
-        upkeep = await self._part("next", self._upkeep.next_due, None)
+        upkeep = await self._part("next", self._upkeep.next_due(), None)
         routes = self._registry.routes()
-        job = await self._part("next", lambda: self._parts.store.next_due(routes), None)
+        job = await self._part("next", self._parts.store.next_due(routes), None)
         moments = [moment for moment in (upkeep, job) if moment is not None]
         if moments:
-            await self._part("next", lambda: scheduler.wake_at(max(min(moments), self._parts.clock.now())), None)
+            await self._part("next", scheduler.wake_at(max(min(moments), self._parts.clock.now())), None)

@@ -54,9 +54,7 @@ class Relay:
             answers = await self._sink.publish(events)
         except Exception as error:  # noqa: BLE001  a sink that raises confirmed nothing
             answers = [f"{type(error).__name__}: {error}"] * len(events)
-        command = SettleOutbox(
-            lease_id=self._lease_id, events=tuple(events), answers=tuple(answers), retry=PUBLISHING
-        )
+        command = SettleOutbox(lease_id=self._lease_id, events=tuple(events), answers=tuple(answers), retry=PUBLISHING)
         try:
             settled = await self._dispatcher.dispatch(command)
         except LeaseLostError:

@@ -20,7 +20,7 @@ from mainspring.ports.change import Change
 from mainspring.ports.errors import ConflictError
 from mainspring.ports.names import Payload, RunId
 from mainspring.ports.persistence import RunStore
-from mainspring.ports.records import Graph, Run, RunState, RunStatus
+from mainspring.ports.records import EventDraft, Graph, Run, RunState, RunStatus
 
 MAX_KEY_LENGTH = 512
 
@@ -92,12 +92,14 @@ def decide(command: CreateRun, state: Run | None, facts: Facts) -> Decision[RunC
         return Decision(RunCreated(run=state, created=mine, due=mine))
     run = _new_run(command, hashed, facts)
     begun = initial_state(RunState(run=run, stages={}), command.plan, facts.now, command.elements)
-    change, run = _begun(run, begun, facts)
+    run, events = _begun(run, begun, facts)
     due = run.start_at is None or run.start_at <= facts.now
-    change = attrs.evolve(
-        change,
+    change = Change(
         create=run,
         graph=Graph(fingerprint=command.plan.fingerprint, shape=command.plan.shape),
+        stages=begun.empty,
+        jobs=begun.jobs,
+        events=events,
     )
     return Decision(RunCreated(run=run, created=True, due=due and bool(begun.jobs)), change)
 
@@ -131,15 +133,15 @@ def _new_run(command: CreateRun, hashed: str, facts: Facts) -> Run:
     )
 
 
-def _begun(run: Run, begun: Advance, facts: Facts) -> tuple[Change, Run]:
-    """The rows of the new run; one whose every stage is a map over nothing is complete at once."""
+def _begun(run: Run, begun: Advance, facts: Facts) -> tuple[Run, tuple[EventDraft, ...]]:
+    """The new run and what tells of it; one whose every stage is a map over nothing is complete at once."""
     data: Mapping[str, object] = {"workflow": run.workflow, "version": run.version}
     events = [run_event("run.created", run.id, facts.now, **data)]
     if not begun.jobs:
         status = step(RUN, step(RUN, run.status, RunEvent.BEGIN), RunEvent.COMPLETE)
         run = attrs.evolve(run, status=status, started_at=facts.now, finished_at=facts.now)
         events += [run_event("run.started", run.id, facts.now), run_event("run.completed", run.id, facts.now)]
-    return Change(stages=begun.empty, jobs=begun.jobs, events=tuple(events)), run
+    return run, tuple(events)
 
 
 HANDLER: Handler[RunCreated] = Handler(load=load, decide=decide, loads_first=False)

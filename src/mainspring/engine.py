@@ -2,12 +2,12 @@
 
 import asyncio
 from asyncio import Task
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar, overload
 
-from typing_extensions import Self
+from typing_extensions import Unpack
 
 from mainspring.adapters.msgspec import MsgspecCodec
 from mainspring.adapters.system import SystemClock, SystemIds
@@ -24,8 +24,7 @@ from mainspring.ports.errors import SettingsError, UnavailableError
 from mainspring.ports.event_sink import EventSink
 from mainspring.ports.names import RunId, WorkflowId
 from mainspring.ports.records import RunFilter, RunStatus
-from mainspring.requests import StartOptions
-from mainspring.settings import from_environment
+from mainspring.requests import Options, SharedOptions, StartOptions
 
 I = TypeVar("I")  # noqa: E741  input, as in Stage[I, O]
 O = TypeVar("O")  # noqa: E741
@@ -126,6 +125,8 @@ class Mainspring:
         migrate: bool = True,
         parts: Parts | None = None,
     ) -> None:
+        from mainspring.settings import from_environment  # environ-config imports boto3 where it is installed: 0.3 s
+
         said = from_environment()
         self.url = url if url is not None else said.database
         self.settings = settings if settings is not None else said.worker(concurrency=concurrency)
@@ -199,31 +200,20 @@ class Mainspring:
 
     # -- runs ------------------------------------------------------------------------------------------------------
 
+    @overload
+    async def start(self, workflow: Workflow[None, O], /, **options: Unpack[Options]) -> RunHandle[O]: ...
+    @overload
+    async def start(self, workflow: Workflow[I, O], input: I, /, **options: Unpack[Options]) -> RunHandle[O]: ...
+    @overload
+    async def start(self, workflow: str, input: Any = None, /, **options: Unpack[Options]) -> RunHandle[Any]: ...
     async def start(
-        self,
-        workflow: Workflow[I, O] | str,
-        input: I,
-        *,
-        key: str | None = None,
-        config: Mapping[str, Any] | None = None,
-        priority: int | None = None,
-        tags: Sequence[str] = (),
-        metadata: Any = None,
-        start_at: datetime | None = None,
-        timeout: timedelta | None = None,
-    ) -> RunHandle[O]:
+        self, workflow: Workflow[Any, Any] | str, input: Any = None, /, **options: Unpack[Options]
+    ) -> RunHandle[Any]:
         """Start a run. When it returns, the run is durable and will be executed.
 
-        Args:
-            workflow: a definition handed over as ``workflows=``, or its id.
-            input: of the workflow's input type; validated before anything is written.
-            key: the same key starts one run of the workflow, ever; ``handle.created`` tells which.
-            config: ``{stage id: config}`` for stages that take one.
-            priority: higher first, -1000 to 1000; default: the workflow's.
-            tags: texts to find it by.
-            metadata: anything JSON, kept with the run.
-            start_at: not before this moment (aware).
-            timeout: of the whole run; it then fails as ``timed_out``.
+        ``workflow`` is a definition handed over as ``workflows=``, or its id; ``input`` of its input type, validated
+        before anything is written. ``key``: the same key starts one run of the workflow, ever. The other options are
+        told in ``mainspring.requests.Options``.
 
         Raises:
             NotFoundError: the workflow is not known here.
@@ -231,39 +221,25 @@ class Mainspring:
             ConflictError: the key belongs to a run that was started with other content.
             PortError: the store failed; ``UnknownOutcomeError``: start again with the same key to find out.
         """
-        options = StartOptions(
-            key=key,
-            config=config,
-            priority=priority,
-            tags=tags,
-            metadata=metadata,
-            start_at=start_at,
-            timeout=timeout,
-        )
-        return await self._open().start(workflow, input, options)
+        return await self._open().start(workflow, input, StartOptions(**options))
 
     async def start_many(
         self,
-        workflow: Workflow[I, O] | str,
+        workflow: Workflow[I, O],
         inputs: Iterable[I],
+        /,
         *,
         keys: Sequence[str | None] | None = None,
-        config: Mapping[str, Any] | None = None,
-        priority: int | None = None,
-        tags: Sequence[str] = (),
-        metadata: Any = None,
-        start_at: datetime | None = None,
-        timeout: timedelta | None = None,
+        **options: Unpack[SharedOptions],
     ) -> list[RunHandle[O]]:
-        """Start a run per input, many at a time; each as durable as by ``start``. Not one transaction: should it fail half
-        way, those begun before stay (with ``keys`` it can simply be repeated).
-        """
-        options = StartOptions(
-            config=config, priority=priority, tags=tags, metadata=metadata, start_at=start_at, timeout=timeout
-        )
-        return await self._open().start_many(workflow, inputs, keys, options)
+        """Start a run per input, many at a time; each as durable as by ``start``.
 
-    async def run(self, workflow: Workflow[I, O], input: I, *, timeout: timedelta | float | None = None) -> O:
+        Not one transaction: should it fail half way, the runs begun before stay; with ``keys``, one per input, it can
+        simply be repeated.
+        """
+        return await self._open().start_many(workflow, inputs, keys, StartOptions(**options))
+
+    async def run(self, workflow: Workflow[I, O], input: I, /, *, timeout: timedelta | float | None = None) -> O:
         """Start a run and wait for its output: ``start`` and ``result`` in one."""
         handle = await self.start(workflow, input)
         return await handle.result(timeout)

@@ -52,7 +52,8 @@ class RunHandle(Generic[O_co]):
             TimeoutError: it had not ended in that time.
             NotFoundError: there is no such run.
         """
-        return await self._client.result(self.id, timeout)
+        output: O_co = await self._client.result(self.id, timeout)
+        return output
 
     async def status(self) -> RunStatus:
         """The run's stored status now."""

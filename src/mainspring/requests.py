@@ -1,11 +1,12 @@
-"""Turns what users ask to be started into commands: every problem of input, config and options told at once, before
-anything is written.
+"""Turns what users ask to be started into commands.
+
+Every problem of input, config and options is told at once, before anything is written.
 """
 
 import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypedDict
 
 import attrs
 
@@ -16,14 +17,31 @@ from mainspring.ports.clock import Ids
 from mainspring.ports.errors import InvalidValueError, Problem
 from mainspring.ports.names import Payload, RunId
 
-PRIORITIES = range(-1000, 1001)
+PRIORITIES = range(-32_768, 32_768)
 MAX_TAGS = 50
 MAX_TAG_LENGTH = 200
 
 
+class SharedOptions(TypedDict, total=False):
+    """What a start of one run or of many may say beside its input."""
+
+    config: Mapping[str, Any] | None  #: ``{stage id: config}`` for stages that take one
+    priority: int | None  #: higher first, -32,768 to 32,767; default: the workflow's
+    tags: Sequence[str]  #: texts to find it by
+    metadata: Any  #: anything the codec takes, kept with the run
+    start_at: datetime | None  #: not before this moment (aware)
+    timeout: timedelta | None  #: of the whole run; it then fails as ``timed_out``
+
+
+class Options(SharedOptions, total=False):
+    """What a start may say beside its input."""
+
+    key: str | None  #: the same key starts one run of the workflow, ever; ``handle.created`` tells which
+
+
 @attrs.frozen(kw_only=True)
 class StartOptions:
-    """What a start may say beside its input."""
+    """``Options``, with their defaults."""
 
     key: str | None = None
     config: Mapping[str, Any] | None = None
@@ -141,9 +159,7 @@ def _tag_problems(tags: Sequence[str]) -> list[Problem]:
     if len(tags) > MAX_TAGS:
         return [Problem("$.tags", f"at most {MAX_TAGS} tags, found {len(tags)}")]
     return [
-        problem
-        for place, tag in enumerate(tags)
-        for problem in _text_problems(f"$.tags[{place}]", tag, MAX_TAG_LENGTH)
+        problem for place, tag in enumerate(tags) for problem in _text_problems(f"$.tags[{place}]", tag, MAX_TAG_LENGTH)
     ]
 
 

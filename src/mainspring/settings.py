@@ -1,7 +1,7 @@
 """Settings from the environment: ``MAINSPRING_*``. What is given as an argument wins over them."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -12,55 +12,63 @@ from mainspring.hosts.node_worker.settings import WorkerSettings
 from mainspring.ports.errors import SettingsError
 
 
-def _seconds(text: str) -> timedelta:
-    return timedelta(seconds=float(text))
+def _seconds(said: str | timedelta) -> timedelta:
+    """A text's seconds; a duration passes, for attrs.evolve converts every field again."""
+    return said if isinstance(said, timedelta) else timedelta(seconds=float(said))
 
 
-def _number(text: str) -> int:
-    return int(text)
+def _or_none(text: str | None) -> timedelta | None:
+    return None if text is None else _seconds(text)
+
+
+def _var(default: str | None, meaning: str, converter: Callable[[Any], Any] | None = None) -> Any:
+    return environ.var(default=default, converter=converter, help=meaning)  # pyright: ignore[reportUnknownMemberType]
 
 
 @environ.config(prefix="MAINSPRING", frozen=True)
 class Settings:
     """What the environment may say. Durations are in seconds."""
 
-    database: str = environ.var(default="sqlite:///mainspring.db", help="The store's URL.")
-    blobs: str = environ.var(default="", help="Directory for large payloads; empty: beside the database.")
-    concurrency: int = environ.var(default=100, converter=_number, help="Attempts at once per worker.")
-    worker_name: str = environ.var(default="worker", help="The readable part of the worker's id.")
-    build: str = environ.var(default="", help="Told to operators with the worker.")
-    lease: timedelta = environ.var(default="30", converter=_seconds, help="How long a claim holds without a heartbeat.")
-    heartbeat: timedelta | None = environ.var(
-        default=None, converter=lambda text: None if text is None else _seconds(text), help="Default: a third of the lease."
-    )
-    reap: timedelta = environ.var(default="5", converter=_seconds, help="Between two looks for dead workers' jobs.")
-    safety_poll: timedelta = environ.var(default="5", converter=_seconds, help="Between two looks, should hints be lost.")
-    attempt_maximum: timedelta = environ.var(default="3600", converter=_seconds, help="Longest attempt without a time-out.")
-    cancel_grace: timedelta = environ.var(default="5", converter=_seconds, help="For a body that was told to end.")
-    shutdown_grace: timedelta = environ.var(default="30", converter=_seconds, help="For bodies at a shutdown.")
-    max_stuck: int = environ.var(default=50, converter=_number, help="Stuck bodies above which a worker exits.")
+    database: str = _var("sqlite:///mainspring.db", "The store's URL.")
+    blobs: str = _var("", "Directory for large payloads; empty: beside the database.")
+    concurrency: int = _var("100", "Attempts at once per worker.", int)
+    worker_name: str = _var("worker", "The readable part of the worker's id.")
+    build: str = _var("", "Told to operators with the worker.")
+    lease: timedelta = _var("30", "How long a claim holds without a heartbeat.", _seconds)
+    heartbeat: timedelta | None = _var(None, "Default: a third of the lease.", _or_none)
+    reap: timedelta = _var("5", "Between two looks for dead workers' jobs.", _seconds)
+    safety_poll: timedelta = _var("5", "Between two looks for work, should every hint be lost.", _seconds)
+    attempt_maximum: timedelta = _var("3600", "Longest attempt of a stage without a time-out.", _seconds)
+    cancel_grace: timedelta = _var("5", "For a body that was told to end.", _seconds)
+    shutdown_grace: timedelta = _var("30", "For bodies at a shutdown.", _seconds)
+    max_stuck: int = _var("50", "Stuck bodies above which a worker exits.", int)
 
-    def worker(self, **given: Any) -> WorkerSettings:
-        """The worker's settings; ``given`` wins, where it is not None."""
-        said = {name: value for name, value in given.items() if value is not None}
-        heartbeat = self.heartbeat if self.heartbeat is not None else self.lease / 3
+    def worker(
+        self, *, concurrency: int | None = None, name: str | None = None, lease: timedelta | None = None
+    ) -> WorkerSettings:
+        """The worker's settings; what is given here wins. A lease given here brings a heartbeat of a third of it.
+
+        Raises:
+            SettingsError: they cannot be followed together.
+        """
+        length = self.lease if lease is None else lease
+        heartbeat = length / 3 if lease is not None or self.heartbeat is None else self.heartbeat
         timing = Timing(
-            lease=self.lease,
+            lease=length,
             heartbeat=heartbeat,
-            reap=self.reap,
+            reap=self.reap if lease is None else min(self.reap, length / 4),
             safety_poll=self.safety_poll,
             attempt_maximum=self.attempt_maximum,
             cancel_grace=self.cancel_grace,
             shutdown_grace=self.shutdown_grace,
         )
-        own = {
-            "concurrency": self.concurrency,
-            "name": self.worker_name,
-            "build": self.build,
-            "max_stuck": self.max_stuck,
-            "timing": timing,
-        }
-        return WorkerSettings(**{**own, **said})
+        return WorkerSettings(
+            concurrency=self.concurrency if concurrency is None else concurrency,
+            name=name or self.worker_name,
+            build=self.build,
+            max_stuck=self.max_stuck,
+            timing=timing,
+        )
 
 
 def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
@@ -69,15 +77,18 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
     Raises:
         SettingsError: a variable cannot be understood; the message names it.
     """
-    said = os.environ if environment is None else environment
+    said = dict(os.environ if environment is None else environment)
     try:
         return environ.to_config(Settings, environ=said)
     except (ValueError, TypeError, OverflowError) as error:
-        known = {name: value for name, value in said.items() if name.startswith("MAINSPRING_")}
-        for name, value in known.items():
+        raise SettingsError(_culprit(said, error)) from error
+
+
+def _culprit(said: dict[str, str], error: Exception) -> str:
+    for name in (f"MAINSPRING_{field.upper()}" for field in Settings.__annotations__):
+        if name in said:
             try:
-                environ.to_config(Settings, environ={name: value})
-            except (ValueError, TypeError, OverflowError) as wrong:
-                msg = f"{name}={value!r}: expected a number; {wrong}"
-                raise SettingsError(msg) from error
-        raise SettingsError(str(error)) from error
+                environ.to_config(Settings, environ={name: said[name]})
+            except (ValueError, TypeError, OverflowError):
+                return f"{name}={said[name]!r} is not a number"
+    return str(error)

@@ -1,16 +1,15 @@
 """Testing workflows: an engine in memory whose time is yours.
 
-A retry in an hour, a start next week or a run's deadline costs no waiting: when nothing is due, the clock jumps to the next
-moment at which something is. Port contract suites for your own adapters are in ``mainspring.ports.contracts``.
+A retry in an hour, a start next week or a run's deadline costs no waiting: when nothing is due, the clock jumps to the
+next moment at which something is. Port contract suites for your own adapters are in ``mainspring.ports.contracts``.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
-from typing_extensions import Self
+from typing_extensions import Unpack
 
 from mainspring.adapters.memory.blob_store import MemoryBlobStore
 from mainspring.adapters.memory.clock import ManualClock
@@ -30,7 +29,7 @@ from mainspring.kernel.dispatcher import Dispatcher
 from mainspring.ports.codec import Limits
 from mainspring.ports.errors import MainspringError
 from mainspring.ports.records import TERMINAL_RUN_STATUSES, Event, Run
-from mainspring.requests import StartOptions
+from mainspring.requests import Options, StartOptions
 
 I = TypeVar("I")  # noqa: E741  input, as in Stage[I, O]
 O = TypeVar("O")  # noqa: E741
@@ -87,27 +86,13 @@ class TestEngine:
         self.host.close()
         await self.parts.store.close()
 
-    async def start(
-        self,
-        workflow: Workflow[I, O],
-        input: I,
-        *,
-        key: str | None = None,
-        config: Mapping[str, Any] | None = None,
-        priority: int | None = None,
-        tags: Sequence[str] = (),
-        start_at: datetime | None = None,
-        timeout: timedelta | None = None,
-    ) -> RunHandle[O]:
-        """Start a run, as ``Mainspring.start`` does. Nothing is executed before ``settle``, ``advance`` or ``finish``."""
-        options = StartOptions(
-            key=key, config=config, priority=priority, tags=tags, start_at=start_at, timeout=timeout
-        )
-        return await self.client.start(workflow, input, options)
+    async def start(self, workflow: Workflow[I, O], input: I, /, **options: Unpack[Options]) -> RunHandle[O]:
+        """Start a run, as ``Mainspring.start`` does. ``settle``, ``advance`` or ``finish`` execute it."""
+        return await self.client.start(workflow, input, StartOptions(**options))
 
-    async def run(self, workflow: Workflow[I, O], input: I, *, config: Mapping[str, Any] | None = None) -> O:
+    async def run(self, workflow: Workflow[I, O], input: I, /, **options: Unpack[Options]) -> O:
         """Start a run, carry it to its end, and give its output."""
-        return await self.finish(await self.start(workflow, input, config=config))
+        return await self.finish(await self.start(workflow, input, **options))
 
     async def settle(self) -> None:
         """Execute all that is due now, upkeep included, and publish every event."""

@@ -1,7 +1,7 @@
 """The deployments that whole workflows are run on. A further deployment is one more function here."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -27,14 +27,14 @@ Deployment = Callable[[Path, list[Workflow[Any, Any]]], AbstractAsyncContextMana
 
 
 @asynccontextmanager
-async def memory(folder: Path, workflows: list[Workflow[Any, Any]]) -> AsyncIterator[Mainspring]:
+async def memory(folder: Path, workflows: list[Workflow[Any, Any]]) -> AsyncGenerator[Mainspring]:
     """Everything in one process, nothing on disk."""
     async with Mainspring("memory://", workflows=workflows, settings=WorkerSettings(timing=QUICK)) as engine:
         yield engine
 
 
 @asynccontextmanager
-async def sqlite(folder: Path, workflows: list[Workflow[Any, Any]]) -> AsyncIterator[Mainspring]:
+async def sqlite(folder: Path, workflows: list[Workflow[Any, Any]]) -> AsyncGenerator[Mainspring]:
     """The embedded default: a file, the worker in the caller's process."""
     url = f"sqlite:///{folder / 'store.db'}"
     async with Mainspring(url, workflows=workflows, settings=WorkerSettings(timing=QUICK)) as engine:
@@ -42,7 +42,7 @@ async def sqlite(folder: Path, workflows: list[Workflow[Any, Any]]) -> AsyncIter
 
 
 @asynccontextmanager
-async def sqlite_apart(folder: Path, workflows: list[Workflow[Any, Any]]) -> AsyncIterator[Mainspring]:
+async def sqlite_apart(folder: Path, workflows: list[Workflow[Any, Any]]) -> AsyncGenerator[Mainspring]:
     """Client and worker with a connection each, as two processes have: only the file tells one of the other."""
     url = f"sqlite:///{folder / 'store.db'}"
     settings = WorkerSettings(timing=QUICK)
@@ -54,7 +54,7 @@ async def sqlite_apart(folder: Path, workflows: list[Workflow[Any, Any]]) -> Asy
 
 
 @asynccontextmanager
-async def sqlite_serverless(folder: Path, workflows: list[Workflow[Any, Any]]) -> AsyncIterator[Mainspring]:
+async def sqlite_serverless(folder: Path, workflows: list[Workflow[Any, Any]]) -> AsyncGenerator[Mainspring]:
     """No worker: only the serverless handlers, called again and again."""
     url = f"sqlite:///{folder / 'store.db'}"
     async with Mainspring(url, workflows=workflows, worker=False) as client:

@@ -31,7 +31,7 @@ async def failure_of(run: RunHandle[Any]) -> RunFailedError:
 async def until(run: RunHandle[Any], status: RunStatus) -> None:
     """Wait until the run stands at a status that no waiting method tells of."""
     async with asyncio.timeout(SOON):
-        while await run.status() is not status:
+        while await run.status() is not status:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
 
@@ -85,7 +85,11 @@ async def test_a_run_fails_with_its_stage_after_the_last_try(engine_with: Engine
     async with engine_with(flow) as engine:
         error = await failure_of(await engine.start(flow, 1))
         assert error.failure is not None
-        assert (error.failure.code, error.failure.type, error.failure.stage) == ("failed", "LookupError", "always_fails")
+        assert (error.failure.code, error.failure.type, error.failure.stage) == (
+            "failed",
+            "LookupError",
+            "always_fails",
+        )
         assert "hunter2" not in str(error)
         assert "hunter2" not in (error.failure.traceback or "")
 
@@ -280,5 +284,3 @@ async def test_a_result_that_is_waited_for_too_briefly_leaves_the_run_alone(engi
         with pytest.raises(TimeoutError, match="still pending"):
             await run.result(0.05)
         assert await run.result(SOON) == "hello x"
-
-

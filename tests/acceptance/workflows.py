@@ -1,6 +1,7 @@
 """Workflows that the acceptance tests run."""
 
 import asyncio
+import contextlib
 import sys
 import threading
 import time
@@ -10,6 +11,11 @@ from typing import TypedDict
 import attrs
 
 from mainspring import Context, NonRetryable, Retry, Workflow, stage, workflow
+
+
+class Unusual(BaseException):
+    """Not even an Exception."""
+
 
 QUICKLY = Retry(max_attempts=3, initial=timedelta(milliseconds=20), maximum=timedelta(milliseconds=50))
 
@@ -94,7 +100,7 @@ async def exits(ctx: Context, value: int) -> int:
     if value == 4:
         raise RecursionError
     if value == 5:
-        raise BaseException("base")
+        raise Unusual("base")
     raise GeneratorExit
 
 
@@ -112,10 +118,8 @@ async def never_ends(ctx: Context, value: int) -> int:
 @stage(timeout=timedelta(milliseconds=100), retry=Retry(max_attempts=1))
 async def swallows(ctx: Context, value: int) -> int:
     while True:
-        try:
+        with contextlib.suppress(BaseException):
             await asyncio.sleep(3600)
-        except BaseException:  # noqa: BLE001, S110
-            pass
 
 
 @stage(timeout=timedelta(milliseconds=100), retry=Retry(max_attempts=1))
@@ -182,8 +186,3 @@ configured = Workflow("configured", version="1").pipe(filtered)
 @workflow(version="1")
 async def hello(ctx: Context, name: str) -> str:
     return f"hello {name}"
-
-
-def single(body: object, name: str) -> Workflow[int, object]:
-    """A workflow of one stage."""
-    return Workflow(name, version="1").pipe(body)  # type: ignore[arg-type, return-value]

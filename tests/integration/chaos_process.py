@@ -9,7 +9,7 @@ from mainspring.engine import open_parts
 from mainspring.hosts.execution.parts import Timing
 from mainspring.hosts.execution.registry import WorkflowRegistry
 from mainspring.hosts.node_worker.settings import WorkerSettings
-from mainspring.hosts.serverless import ServerlessHost
+from mainspring.hosts.serverless import Budget, ServerlessHost
 
 LEASE = timedelta(seconds=1)
 TIMING = Timing(
@@ -52,9 +52,7 @@ async def gap(ctx: Context, both: dict[str, int]) -> int:
     return both["total"] - both["least"]
 
 
-flow = (
-    Workflow("chaos", version="1").pipe(spread).map(square, max_parallel=3).parallel(least, total).pipe(gap)
-)
+flow = Workflow("chaos", version="1").pipe(spread).map(square, max_parallel=3).parallel(least, total).pipe(gap)
 
 
 def expected(number: int) -> int:
@@ -63,11 +61,23 @@ def expected(number: int) -> int:
     return sum(squares) - min(squares)
 
 
+def say_ready() -> None:
+    """Tell the test."""
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+
+
 async def worker(url: str) -> None:
     """A node worker until it is killed."""
     async with Mainspring(url, workflows=[flow], settings=WorkerSettings(timing=TIMING, concurrency=20)):
-        print("ready", flush=True)
+        say_ready()
         await asyncio.Event().wait()
+
+
+def budget(until: float) -> Budget:
+    """What is left until that moment of the loop's clock."""
+    loop = asyncio.get_running_loop()
+    return lambda: timedelta(seconds=until - loop.time())
 
 
 async def serverless(url: str) -> None:
@@ -77,10 +87,9 @@ async def serverless(url: str) -> None:
         parts, WorkflowRegistry([flow], parts.codec), timing=TIMING, margin=timedelta(milliseconds=200)
     )
     loop = asyncio.get_running_loop()
-    print("ready", flush=True)
+    say_ready()
     while True:
-        until = loop.time() + 1.0
-        await host.process_available_jobs(8, lambda: timedelta(seconds=until - loop.time()))
+        await host.process_available_jobs(8, budget(loop.time() + 1.0))
         await host.run_maintenance_tick()
 
 

@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 
@@ -16,7 +16,7 @@ class Processes:
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """Start ``python -m …`` and wait until it says that it is ready."""
-        process = subprocess.Popen(  # noqa: S603  our own arguments
+        process = subprocess.Popen(
             [sys.executable, "-m", *arguments], stdout=subprocess.PIPE, text=True, env={**os.environ}
         )
         self.alive.append(process)
@@ -35,7 +35,7 @@ class Processes:
 
 
 @contextmanager
-def processes() -> Iterator[Processes]:
+def processes() -> Generator[Processes]:
     """Processes that do not outlive the block."""
     started = Processes()
     try:

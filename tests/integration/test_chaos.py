@@ -39,7 +39,7 @@ def strike(
 async def test_killed_and_stopped_processes_lose_nothing_and_record_nothing_twice(tmp_path: Path) -> None:
     path = tmp_path / "chaos.db"
     url = f"sqlite:///{path}"
-    dice = random.Random(20261120)  # noqa: S311  a test's dice
+    dice = random.Random(20261120)
     async with Mainspring(url, workflows=[flow], worker=False) as client:
         await client.parts.store.write_events(on=True)
         with processes() as started:

@@ -31,11 +31,12 @@ def test_a_column_list_names_every_column_of_its_table(table: Table, columns: st
 
 
 def test_moments_are_integers_in_sqlite_and_timestamps_in_postgresql() -> None:
-    from sqlalchemy.dialects import postgresql, sqlite
+    from sqlalchemy.dialects import sqlite
+    from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
-    sqlite_type = tables.runs.c.created_at.type.dialect_impl(sqlite.dialect())
-    assert sqlite_type.compile(sqlite.dialect()) == "BIGINT"
-    assert tables.runs.c.created_at.type.compile(postgresql.dialect()) == "TIMESTAMP WITH TIME ZONE"
+    moment = tables.runs.c.created_at.type
+    assert moment.compile(dialect=sqlite.dialect()) == "BIGINT"
+    assert moment.compile(dialect=PGDialect_psycopg()) == "TIMESTAMP WITH TIME ZONE"
     assert isinstance(tables.runs.c.revision.type, Integer)
     assert isinstance(tables.jobs.c.token.type, BigInteger)
 

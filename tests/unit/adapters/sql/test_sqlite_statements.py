@@ -62,6 +62,7 @@ def test_a_claim_steps_over_what_sleeps_and_what_others_serve(connection: sqlite
     marks = ", ".join("?" for _ in listed(JOB_COLUMNS))
     sleeping = [("mine", priority, 10**15) for priority in range(5) for _ in range(2_000)]
     others = [("theirs", 0, 0)] * 10_000
+    connection.execute("begin")
     for number, (route, priority, at) in enumerate([*sleeping, *others, ("mine", 2, 5)]):
         row = (f"{number:036}", "s", 0, route, JobPhase.READY.value, priority, at, None, 0, 1, 0, 0, *[None] * 6)
         connection.execute(f"insert into jobs values ({marks})", row)

@@ -7,11 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 import attrs
-from typing_extensions import Self
-
-EXAMPLES = Path(__file__).resolve().parent
 
 
 class WorkerProcessError(Exception):
@@ -22,7 +20,7 @@ class WorkerProcessError(Exception):
 class WorkerProcess:
     """One ``mainspring worker``."""
 
-    name: str  #: the readable part of its id in the store, which the process id ends
+    name: str  #: its id in the store begins with it and the process id
     log: Path
     process: subprocess.Popen[bytes]
 
@@ -55,7 +53,7 @@ class Workers:
 
     def __init__(self, folder: Path, command: list[str], environment: dict[str, str]) -> None:
         self._folder = folder
-        self._command = command
+        self.command = command
         self._environment = {**os.environ, **environment}
         self.all: list[WorkerProcess] = []
         self.killed: set[str] = set()
@@ -63,11 +61,10 @@ class Workers:
     def start(self, name: str) -> WorkerProcess:
         """Start a worker. A process group of its own: Ctrl-C reaches the demo, which then ends its workers."""
         log = self._folder / f"{name}.log"
-        named = ["sh", "-c", 'MAINSPRING_WORKER_NAME="$0-pid$$" exec "$@"', name, sys.executable, *self._command]
+        named = ["sh", "-c", 'exec "$@" --name "$0-pid$$"', name, sys.executable, "-m", *self.command]
         with log.open("wb") as output:
             process = subprocess.Popen(
                 named,
-                cwd=EXAMPLES,
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=output,

@@ -1,0 +1,58 @@
+"""The command line: what its commands are, and the program's entry."""
+
+from importlib.metadata import PackageNotFoundError, version
+from typing import Annotated
+
+import typer
+
+from mainspring.hosts.cli import migrate_command, run_command, runs_commands, worker_command
+from mainspring.hosts.cli.exits import EXIT_CODES, INTERNAL, CommandLine
+from mainspring.hosts.node_worker.watchdog import end_within
+
+_ENDING = 5.0
+"""Seconds the interpreter may take to end: threads that bodies left behind must not keep the process."""
+
+app = typer.Typer(
+    name="mainspring",
+    cls=CommandLine,
+    help="Durable workflows for Python.",
+    epilog=EXIT_CODES,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("run")(run_command.run)
+app.command("worker")(worker_command.worker)
+app.add_typer(runs_commands.app, name="runs")
+app.command("migrate")(migrate_command.migrate)
+
+
+def _tell_version(wanted: bool) -> None:  # noqa: FBT001  typer hands the option's value over
+    if wanted:
+        try:
+            found = version("mainspring")
+        except PackageNotFoundError:
+            found = "of an unknown version"
+        typer.echo(f"mainspring {found}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    *,
+    _: Annotated[bool, typer.Option("--version", is_eager=True, callback=_tell_version, help="And exit.")] = False,
+) -> None:
+    """Durable workflows for Python."""
+
+
+def main() -> None:
+    """Run the command line, and end the process with its exit code whatever bodies have left running."""
+    code: int | str | None = INTERNAL
+    try:
+        app(prog_name="mainspring")
+        code = 0
+    except SystemExit as end:
+        code = end.code
+        raise
+    finally:
+        end_within(_ENDING, code if isinstance(code, int) else 0 if code is None else 1)

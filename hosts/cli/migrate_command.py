@@ -1,0 +1,14 @@
+"""``mainspring migrate``: bring a store's schema to what this code needs."""
+
+from mainspring.hosts.cli.options import AsJson, Database
+from mainspring.hosts.cli.output import note, print_document
+from mainspring.hosts.cli.stores import migrate_store
+
+
+def migrate(*, database: Database = None, as_json: AsJson = False) -> None:
+    """Create or update a store's schema, in one transaction. Harmless when it is up to date."""
+    place, version = migrate_store(database)
+    if as_json:
+        print_document({"database": place, "schema": version})
+    else:
+        note(f"the schema of {place} is {version}")

@@ -1,0 +1,67 @@
+"""``mainspring worker``: a worker process for the workflows named."""
+
+from datetime import timedelta
+from typing import Annotated
+
+import attrs
+import typer
+
+from mainspring.hosts.cli import targets
+from mainspring.hosts.cli.options import Database, LogLevel
+from mainspring.hosts.cli.output import print_document, results_only_on_stdout
+from mainspring.hosts.cli.stores import open_shared, settings
+from mainspring.hosts.execution.registry import WorkflowRegistry
+from mainspring.hosts.node_worker.logs import configure
+from mainspring.hosts.node_worker.process import ProcessSettings, run_worker
+from mainspring.hosts.node_worker.settings import WorkerSettings
+from mainspring.hosts.node_worker.worker import Worker
+
+
+def worker(
+    *,
+    target: Annotated[list[str], typer.Argument(help="module[:name], or path/to/file.py[:name].", show_default=False)],
+    database: Database = None,
+    concurrency: Annotated[int | None, typer.Option(help="Attempts at once; default 100.")] = None,
+    lease: Annotated[float | None, typer.Option(metavar="SECONDS", min=0.1, help="Default 30.")] = None,
+    name: Annotated[str | None, typer.Option(help="The readable part of the worker's id.")] = None,
+    watchdog: Annotated[
+        float | None,
+        typer.Option(metavar="SECONDS", min=0.1, help="How long the loop may be dead; default: the lease."),
+    ] = None,
+    until_idle: Annotated[
+        bool, typer.Option("--until-idle", help="Exit 0 when no run of these is unfinished.")
+    ] = False,
+    uvloop: Annotated[bool | None, typer.Option(help="Default: if it is installed.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Log lines as JSON, on stderr; a summary on stdout.")] = False,
+    log_level: LogLevel = "info",
+) -> None:
+    """Work on runs of the workflows named until told to stop; without a name, on all that a module or file holds.
+
+    SIGTERM or Ctrl-C: bodies may finish within the grace, what is left is given back, exit 0. A second one: everything
+    is given back at once. Exits with 6 when the worker died and 7 when a body blocked the event loop for longer than
+    the lease: start it anew.
+    """
+    configure(as_json=as_json, level=log_level)
+    with results_only_on_stdout():
+        workflows = [workflow for one in target for workflow in targets.every(one)]
+        chosen = _settings(concurrency, lease, name)
+        parts = open_shared(database)
+        registry = WorkflowRegistry(workflows, parts.codec)
+        at_work = Worker(parts, registry, chosen)
+        process = ProcessSettings(
+            watchdog=None if watchdog is None else timedelta(seconds=watchdog), uvloop=uvloop, until_idle=until_idle
+        )
+        code = run_worker(at_work, registry, parts, process)
+    if as_json:
+        print_document({"worker": at_work.id, "attempts": at_work.executor.finished, "exit": code})
+    raise typer.Exit(code)
+
+
+def _settings(concurrency: int | None, lease: float | None, name: str | None) -> WorkerSettings:
+    """The environment's settings, and over them the command's."""
+    said = settings()
+    if lease is not None:
+        length = timedelta(seconds=lease)
+        heartbeat = None if said.heartbeat is None or said.heartbeat * 2 > length else said.heartbeat
+        said = attrs.evolve(said, lease=length, heartbeat=heartbeat, reap=min(said.reap, length))
+    return said.worker(concurrency=concurrency, name=name)
