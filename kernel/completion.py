@@ -9,7 +9,7 @@ from mainspring.kernel.evolve import evolved
 from mainspring.kernel.outcomes import AttemptFinished, Completed, Finish, FinishAttempt
 from mainspring.kernel.transitions import RUN, RunEvent, StageEvent, step
 from mainspring.ports.change import Change, JobMove, RunPatch
-from mainspring.ports.records import Job, JobPhase, RunState, StageRecord
+from mainspring.ports.records import Job, JobKey, JobPhase, RunState, StageRecord
 
 
 def complete(
@@ -20,7 +20,8 @@ def complete(
     state = with_tally(state, job.stage, active=-1, completed=1)
     state, unpark = free_next(state, job, facts)
     record = ended(job, StageEvent.COMPLETE, facts, output=outcome.output)
-    events = (*begun.events, stage_event("stage.completed", job.key, facts.now, attempt=job.attempt))
+    key = job.key
+    events = (*begun.events, stage_event("stage.completed", key, facts.now, attempt=job.attempt))
     ahead: tuple[Job, ...] = ()
     empty: tuple[StageRecord, ...] = ()
     if plan.is_complete(job.stage, state):
@@ -35,7 +36,7 @@ def complete(
     else:
         run = patch(state, begun)
     if len(ahead) == 1 and ahead[0].phase is JobPhase.READY:
-        moves = (_hand_over(job, ahead[0], facts, keep=command.keep),)
+        moves = (_hand_over(key, ahead[0], facts, keep=command.keep),)
         kept = _handed(job, ahead[0], facts) if command.keep else None
         due = bool(unpark) or kept is None
         ahead = ()
@@ -43,7 +44,7 @@ def complete(
         run=run,
         leases=(lease_guard(job),),
         stages=(record, *empty),
-        job_deletes=() if moves else (job.key,),
+        job_deletes=() if moves else (key,),
         job_moves=moves,
         jobs=ahead,
         unpark=unpark,
@@ -68,9 +69,9 @@ def _last_patch(
     )
 
 
-def _hand_over(job: Job, ahead: Job, facts: Facts, *, keep: bool) -> JobMove:
+def _hand_over(key: JobKey, ahead: Job, facts: Facts, *, keep: bool) -> JobMove:
     return JobMove(
-        key=job.key,
+        key=key,
         stage=ahead.stage,
         index=ahead.index,
         route=ahead.route,

@@ -96,7 +96,8 @@ class Dispatcher:
             ContendedError: it was refused 1,000 times.
             PortError: the store failed; nothing was written, or (``UnknownOutcomeError``) nobody could tell.
         """
-        facts = [self._draw() for _ in commands]
+        # a finish creates no run: no id is drawn for one
+        facts = [Facts(now=self._clock.now(), run_id=run_id, random=self._ids.random()) for _ in commands]
         rows: dict[LeaseId, Job] | None = None
         unsure = False
         if state is None:

@@ -64,7 +64,7 @@ def _decide(
     row = command.job if rows is None else rows.get(lease_id) if lease_id is not None else None
     if state is None or row is None or state.run.status in TERMINAL_RUN_STATUSES:
         return _lost(command)
-    if row.key != command.job.key:
+    if row is not command.job and row.key != command.job.key:
         # an earlier commit of unknown outcome was written after all: the row stands at the next stage, still ours
         return AttemptFinished(job=row, run_status=state.run.status)
     return attempt_finish.decide(command, state, row, facts)

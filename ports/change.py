@@ -39,7 +39,7 @@ class RunGuard:
     revision: int
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, slots=False)
 class RunPatch:
     """Exclusive guard and write: the run stands at ``revision``; afterwards at ``revision + bump``.
 
@@ -57,7 +57,7 @@ class RunPatch:
     cancel_reason: str | None = None
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, slots=False)
 class LeaseGuard:
     """The job is leased under exactly this lease id. Never by time, but for ``expired``."""
 
@@ -75,7 +75,7 @@ class UnleasedGuard:
     token: int
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, slots=False)
 class JobMove:
     """The job row at ``key`` afterwards stands as told here; wake count, token and priority stay as they are.
 
@@ -160,7 +160,7 @@ class OutboxSettlement:
     dead: tuple[tuple[RunId, int, str], ...] = ()  #: moved to the dead letters, with the last error
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, slots=False)
 class Change:
     """One atomic, guarded write. See the module's text for the order of guards, gates and writes."""
 

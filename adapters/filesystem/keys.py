@@ -27,11 +27,8 @@ def segments(key: BlobKey) -> list[str]:
     found = key.split("/")
     if len(key) > MOST_KEY:
         _refuse(f"{len(key)} characters, at most {MOST_KEY} are allowed")
-    for segment in found:
-        if segment in ("", ".", ".."):
-            _refuse("no segment may be empty, '.' or '..'")
-        if not is_segment(segment):
-            _refuse(f"segments are 1 to {MOST_SEGMENT} characters of A-Z a-z 0-9 . _ ~ % -")
+    if not all(map(is_segment, found)):
+        _refuse(f"segments are 1 to {MOST_SEGMENT} characters of A-Z a-z 0-9 . _ ~ % - and neither '.' nor '..'")
     return found
 
 

@@ -157,8 +157,8 @@ class Output:
             ("words", f"{report.words:,} in {len(report.documents)} documents"),
             ("keywords", ", ".join(keyword.word for keyword in report.keywords) or "none"),
             ("dead links", _listed(f"{len(dead)} of {report.links.checked} between documents", dead)),
-            ("duplicates", _listed(f"{len(alike)} pairs share a fifth or more of their phrases", alike)),
-            ("left out", _listed(f"{len(skipped)} files", skipped)),
+            ("duplicates", _listed(f"{_count(alike, 'pair')} with a fifth or more of the phrases in common", alike)),
+            ("left out", _listed(_count(skipped, "file"), skipped)),
         )
 
     # -- watching --------------------------------------------------------------------------------------------------
@@ -202,6 +202,10 @@ def _table(*columns: str) -> Table:
 
 def _since(begin: datetime, moment: datetime | None) -> str:
     return "" if moment is None else f"{(moment - begin) / timedelta(seconds=1):.2f} s"
+
+
+def _count(things: Sequence[object], name: str) -> str:
+    return f"{len(things)} {name}{'' if len(things) == 1 else 's'}"
 
 
 def _listed(text: str, examples: Sequence[str]) -> str:

@@ -74,8 +74,8 @@ class Story:
         more = f"; {self._corpus.left_out} more are left out" if self._corpus.left_out else ""
         self._out.heading("Two workers analyse documents. One of them is killed half-way.")
         watching = (
-            f"the demo pauses {self._pause() * 1000:.0f} ms before each file; it uses a lease of {LEASE:g} s, the default "
-            f"is 30 s; dead workers are looked for every {REAP:g} s, the default is 5 s"
+            f"the demo pauses {self._pause() * 1000:.0f} ms before each file; its lease is {LEASE:g} s, the default is 30 s; "
+            f"dead workers are looked for every {REAP:g} s, the default is 5 s"
         )
         self._out.facts(
             ("documents", f"{len(paths)} files of {self._corpus.root}{more}"),

@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
+from typing_extensions import override
 
 from mainspring.hosts.cli.output import print_document, print_error
 from mainspring.hosts.execution.failures import redacted
@@ -37,7 +38,8 @@ EXIT_CODES = (
     "interrupted."
 )
 
-_PASSWORD = re.compile(r"^[^:/@]*:(?://)?[^:/@]*:(?P<password>.+)@", re.DOTALL)
+_DATABASE = "--database"
+_PASSWORD = re.compile(r"(?:[^:/@]*://)?[^:/@]*:(?P<password>.+)@", re.DOTALL)
 
 
 class LeftRunError(MainspringError):
@@ -76,11 +78,20 @@ def code_of(error: BaseException) -> int:
 class CommandLine(TyperGroup):
     """The top command: turns whatever its commands raise into words and an exit code."""
 
-    def main(self, args: Sequence[str] | None = None, *rest: Any, standalone_mode: bool = True, **extra: Any) -> Any:
+    @override
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        windows_expand_args: bool = True,
+        **extra: Any,
+    ) -> Any:
         """Run the command line and exit; see ``EXIT_CODES``."""
         given = list(sys.argv[1:] if args is None else args)
         try:
-            code = super().main(given, *rest, standalone_mode=False, **extra)
+            code = super().main(given, prog_name, complete_var, False, windows_expand_args, **extra)
             sys.stdout.flush()
         except BrokenPipeError:
             sys.exit(_pipe_closed())
@@ -94,7 +105,7 @@ class CommandLine(TyperGroup):
 def _fail(error: BaseException, arguments: list[str]) -> NoReturn:
     code = code_of(error)
     message, problems = _told(error)
-    secrets = _secrets([*arguments, os.environ.get("MAINSPRING_DATABASE", "")])
+    secrets = _secrets(arguments)
     if "--json" in arguments:
         listed = [{"path": one.path, "message": _masked(one.message, secrets)} for one in problems]
         told = {"type": _kind(error, code), "message": _masked(message, secrets), "problems": listed}
@@ -127,10 +138,15 @@ def _kind(error: BaseException, code: int) -> str:
     return "InternalError" if code == INTERNAL else type(error).__name__
 
 
-def _secrets(texts: Sequence[str]) -> list[str]:
-    """Passwords of URLs among the texts, in every form in which they may come back."""
-    parts = [part for text in texts for part in (text, text.partition("=")[2])]
-    return [found["password"] for part in parts if (found := _PASSWORD.match(part))]
+def _secrets(arguments: Sequence[str]) -> list[str]:
+    """The passwords of the store's URL, however malformed it is, and wherever it came from."""
+    urls = [os.environ.get("MAINSPRING_DATABASE", "")]
+    for place, argument in enumerate(arguments):
+        if argument == _DATABASE:
+            urls += arguments[place + 1 : place + 2]
+        elif argument.startswith(_DATABASE + "="):
+            urls.append(argument.removeprefix(_DATABASE + "="))
+    return [found["password"] for url in urls if (found := _PASSWORD.match(url))]
 
 
 def _masked(text: str, secrets: Sequence[str]) -> str:

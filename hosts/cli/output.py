@@ -6,7 +6,7 @@ Rule: no text reaches rich as markup, and none reaches a terminal with control c
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from typing import TYPE_CHECKING, Any
 
@@ -71,7 +71,7 @@ def _console(*, stderr: bool) -> "Console":
 
 
 @contextmanager
-def results_only_on_stdout() -> Iterator[None]:
+def results_only_on_stdout() -> Generator[None, None, None]:
     """While user code runs, what it prints goes to stderr: stdout is the result's."""
     with redirect_stdout(sys.stderr):
         yield

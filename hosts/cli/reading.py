@@ -80,8 +80,9 @@ class StageView:
     @property
     def started_at(self) -> datetime | None:
         """When the first attempt on record began."""
-        moments = [one.started_at for one in (*self.instances, *self.tries) if one.started_at is not None]
-        return min(moments, default=None)
+        ended = [one.started_at for one in self.tries]
+        moments = [one.started_at for one in self.instances if one.started_at is not None]
+        return min([*ended, *moments], default=None)
 
     @property
     def finished_at(self) -> datetime | None:

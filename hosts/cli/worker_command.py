@@ -3,7 +3,6 @@
 from datetime import timedelta
 from typing import Annotated
 
-import attrs
 import typer
 
 from mainspring.hosts.cli import targets
@@ -13,7 +12,6 @@ from mainspring.hosts.cli.stores import open_shared, settings
 from mainspring.hosts.execution.registry import WorkflowRegistry
 from mainspring.hosts.node_worker.logs import configure
 from mainspring.hosts.node_worker.process import ProcessSettings, run_worker
-from mainspring.hosts.node_worker.settings import WorkerSettings
 from mainspring.hosts.node_worker.worker import Worker
 
 
@@ -44,7 +42,8 @@ def worker(
     configure(as_json=as_json, level=log_level)
     with results_only_on_stdout():
         workflows = [workflow for one in target for workflow in targets.every(one)]
-        chosen = _settings(concurrency, lease, name)
+        length = None if lease is None else timedelta(seconds=lease)
+        chosen = settings().worker(concurrency=concurrency, name=name, lease=length)
         parts = open_shared(database)
         registry = WorkflowRegistry(workflows, parts.codec)
         at_work = Worker(parts, registry, chosen)
@@ -55,13 +54,3 @@ def worker(
     if as_json:
         print_document({"worker": at_work.id, "attempts": at_work.executor.finished, "exit": code})
     raise typer.Exit(code)
-
-
-def _settings(concurrency: int | None, lease: float | None, name: str | None) -> WorkerSettings:
-    """The environment's settings, and over them the command's."""
-    said = settings()
-    if lease is not None:
-        length = timedelta(seconds=lease)
-        heartbeat = None if said.heartbeat is None or said.heartbeat * 2 > length else said.heartbeat
-        said = attrs.evolve(said, lease=length, heartbeat=heartbeat, reap=min(said.reap, length))
-    return said.worker(concurrency=concurrency, name=name)

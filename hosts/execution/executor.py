@@ -47,6 +47,8 @@ class Executor:
         self.dispatcher = Dispatcher(parts.store, parts.clock, parts.ids)
         self.live = LiveList()
         self.finished = 0  #: attempts that ended with a recorded outcome
+        #: told that a job of this process waits for a later moment: who sleeps until the next due one must look again
+        self.on_postponed: Callable[[], None] | None = None
         self._parts = parts
         self._registry = registry
         self._timing = timing
@@ -154,6 +156,8 @@ class Executor:
         )
         if finished.due:
             await self.send([Pointer(run_id=job.run_id, stage=job.stage, index=job.index)])
+        elif self.on_postponed is not None and (finished.will_retry or word == "suspended"):
+            self.on_postponed()
         if over:
             if box.holders > 1:
                 for seat in self.live.of_run(job.run_id):

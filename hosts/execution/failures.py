@@ -8,7 +8,7 @@ from mainspring.ports.records import Failure
 
 MAX_MESSAGE = 2_000
 MAX_TRACEBACK = 8_000
-_PASSWORD = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*://[^\s:/@]*):[^\s/@]+@", re.IGNORECASE)
+_PASSWORD = re.compile(r"(?P<scheme>://[^\s:/@]{0,200}):[^\s/@]{1,1000}@")
 _SECRET = re.compile(
     r"(?P<key>(?:password|passwd|secret|token|api[_-]?key|authorization)[\"']?\s*[=:]\s*[\"']?)"
     r"(?:bearer\s+)?[^\s\"',;&]+",
@@ -26,14 +26,14 @@ def failure_of(error: BaseException, *, code: str = "failed") -> Failure:
     return Failure(
         code=code,
         type=_type_name(error),
-        message=_cut(redacted(_message(error)), MAX_MESSAGE),
-        traceback=_cut_middle(redacted(_trace(error)), MAX_TRACEBACK),
+        message=_cut(redacted(_cut(_message(error), 4 * MAX_MESSAGE)), MAX_MESSAGE),
+        traceback=_cut_middle(redacted(_cut_middle(_trace(error), 4 * MAX_TRACEBACK)), MAX_TRACEBACK),
     )
 
 
 def invalid(error: InvalidValueError, code: str) -> Failure:
     """A value that does not fit: the same for every attempt."""
-    return Failure(code=code, type=type(error).__name__, message=_cut(redacted(str(error)), MAX_MESSAGE))
+    return Failure(code=code, type=type(error).__name__, message=_cut(redacted(_cut(str(error), 4 * MAX_MESSAGE)), MAX_MESSAGE))
 
 
 def _type_name(error: BaseException) -> str:

@@ -7,7 +7,7 @@ import json
 import sys
 from collections.abc import Mapping, MutableMapping
 from contextlib import suppress
-from typing import Any, cast
+from typing import Any
 
 import structlog
 
@@ -66,9 +66,11 @@ def _clean(value: object) -> Any:
     if isinstance(value, str):
         return redacted(value)
     if isinstance(value, Mapping):
-        return {str(name): _clean(one) for name, one in cast("Mapping[Any, Any]", value).items()}
+        fields: dict[Any, Any] = dict(value)  # pyright: ignore[reportUnknownArgumentType]
+        return {str(name): _clean(one) for name, one in fields.items()}
     if isinstance(value, list | tuple):
-        return [_clean(one) for one in cast("list[Any]", value)]
+        items: list[Any] = list(value)  # pyright: ignore[reportUnknownArgumentType]
+        return [_clean(one) for one in items]
     if value is None or isinstance(value, bool | int | float):
         return value
     return redacted(_told(value))

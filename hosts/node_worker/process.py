@@ -8,11 +8,11 @@ import asyncio
 import os
 import signal
 from asyncio import AbstractEventLoop
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Generator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from types import FrameType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import attrs
 import structlog
@@ -113,7 +113,7 @@ def close_loop(loop: AbstractEventLoop) -> None:
 
 
 @contextmanager
-def signals(loop: AbstractEventLoop, answers: Sequence[Callable[[], object]]) -> Iterator[None]:
+def signals(loop: AbstractEventLoop, answers: Sequence[Callable[[], object]]) -> Generator[None, None, None]:
     """While the ``with`` lasts, the n-th signal to end calls the n-th answer on the loop; one more ends the process.
 
     Handlers of Python's own, not the loop's: they are called even while a body blocks the loop.
@@ -186,7 +186,7 @@ async def has_unfinished(registry: WorkflowRegistry, store: Persistence) -> bool
 
 
 async def _has_unfinished(workflow: WorkflowId, routes: set[Any], store: Persistence) -> bool:
-    page, before = 20, None
+    page, before = 20, cast("RunId | None", None)
     where = RunFilter(workflow=workflow, status=_ACTIVE)
     while True:
         runs = await store.runs(where, limit=page, before=before)
@@ -194,7 +194,7 @@ async def _has_unfinished(workflow: WorkflowId, routes: set[Any], store: Persist
             return True
         if len(runs) < page:
             return False
-        before: RunId | None = runs[-1].id
+        before = runs[-1].id
 
 
 def _told(_: AbstractEventLoop, context: dict[str, Any]) -> None:

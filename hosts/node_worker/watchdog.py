@@ -128,7 +128,7 @@ class Watchdog:
 
 def _stack_of(thread: int) -> str:
     """What a thread is doing, without any values."""
-    frame = sys._current_frames().get(thread)  # noqa: SLF001  the documented way to another thread's frame
+    frame = sys._current_frames().get(thread)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
     return "" if frame is None else "".join(traceback.format_stack(frame, limit=30)).rstrip()
 
 

@@ -51,6 +51,8 @@ class Worker:
         self._running: set[Task[None]] = set()
         self._slot_free = Event()
         self._stopping = Event()
+        self._replan = Event()  #: the next due moment may have changed, or it is time to stop: ends a wait for work
+        self.executor.on_postponed = self._replan.set
         self._hurry = Event()
         self._beat_now = Event()
         self._fenced = False  #: heartbeats fail: nothing new is claimed
@@ -79,7 +81,7 @@ class Worker:
             done, _ = await asyncio.wait({*loops, stop}, return_when=asyncio.FIRST_COMPLETED)
             asked = self._stopping.is_set()
             died = [task for task in done if task is not stop and not (asked and task.exception() is None)]
-            self._stopping.set()
+            self.stop()
             await self._drain()
         finally:
             for task in (*loops, stop):
@@ -95,11 +97,16 @@ class Worker:
     def stop(self) -> None:
         """Stop claiming; ``run`` returns when what is under way has ended, or was given back after the grace."""
         self._stopping.set()
+        self._replan.set()
 
     def hurry(self) -> None:
         """Give everything back at once."""
-        self._stopping.set()
+        self.stop()
         self._hurry.set()
+
+    def replan(self) -> None:
+        """This process made a job that is due later: do not sleep past that moment."""
+        self._replan.set()
 
     def look(self, run_id: RunId, *, cancelling: bool = False) -> None:
         """The run was changed by this process: tell its attempts at once."""
@@ -167,6 +174,7 @@ class Worker:
 
     async def _wait_for_work(self) -> None:
         """Sleep until a hint, the next due job, or the safety poll."""
+        self._replan.clear()
         poll = self.settings.timing.safety_poll * (0.75 + 0.5 * self._parts.ids.random())
         try:
             due = await self._parts.store.next_due(self._registry.routes())
@@ -204,6 +212,8 @@ class Worker:
                     woken = self.executor.live.heard(answers, began + timing.lease.total_seconds())
                     for run_id in woken:
                         await self._tell_if_cancelling(run_id)
+                elif self._fenced:
+                    await self._say_hello()  # the store takes writes again, or not
                 if began - said_hello >= 30.0 or not said_hello:
                     await self._say_hello()
                     said_hello = began
@@ -267,6 +277,7 @@ class Worker:
                 continue
             if reaped:
                 self._slot_free.set()
+                self._replan.set()
             for run_id in expired:
                 for seat in self.executor.live.of_run(run_id):
                     seat.tell(Stop.LEASE_LOST)
@@ -329,9 +340,11 @@ class Worker:
         await _within(self._stopping, seconds)
 
     async def _first(self, coroutine: Coroutine[Any, Any, list[Any]], otherwise: list[Any]) -> list[Any]:
-        """The coroutine's value, or ``otherwise`` if a stop comes first."""
+        """The coroutine's value, or ``otherwise`` if a stop or another plan comes first."""
         task = asyncio.ensure_future(coroutine)
-        stop = asyncio.ensure_future(self._stopping.wait())
+        if self._stopping.is_set():
+            self._replan.set()
+        stop = asyncio.ensure_future(self._replan.wait())
         try:
             await asyncio.wait({task, stop}, return_when=asyncio.FIRST_COMPLETED)
             return task.result() if task.done() else otherwise

@@ -51,6 +51,8 @@ class Client:
         self.results = Results(parts.store, parts.feed)
         #: told of runs that this process cancels, so that a worker in it need not wait for its heartbeat
         self.on_cancel: Callable[[RunId], None] | None = None
+        #: told of runs that this process starts for later, so that a worker in it does not sleep past their moment
+        self.on_postponed: Callable[[], None] | None = None
 
     async def start(self, workflow: Workflow[I, O] | str, value: I, options: StartOptions) -> RunHandle[O]:
         """Start one run; see ``Mainspring.start``."""
@@ -171,11 +173,12 @@ class Client:
         return self._registry.of(workflow)
 
     async def _announce(self, created: Iterable[RunCreated]) -> None:
-        pointers = [
-            Pointer(run_id=one.run.id, stage=StageId(""), index=0) for one in created if one.created and one.due
-        ]
+        new = [one for one in created if one.created]
+        pointers = [Pointer(run_id=one.run.id, stage=StageId(""), index=0) for one in new if one.due]
         if pointers:
             await self._parts.transport.send(pointers)
+        if len(pointers) < len(new) and self.on_postponed is not None:
+            self.on_postponed()
 
     async def _ended(self, run_id: RunId) -> Run:
         waiting = asyncio.ensure_future(self.results.wait(run_id))

@@ -49,7 +49,8 @@ def open_parts(
     """
     clock, ids, limit = SystemClock(), SystemIds(), limits or Limits()
     codec = MsgspecCodec(limit)
-    scheme = url.partition("://")[0]
+    scheme, separator, _ = url.partition("://")
+    scheme = scheme if separator else ""
     if scheme == "memory":
         from mainspring.adapters.memory.blob_store import MemoryBlobStore
         from mainspring.adapters.memory.job_transport import MemoryJobTransport
@@ -86,7 +87,8 @@ def open_parts(
             sink=sink,
         )
     known = "sqlite:///file.db (relative), sqlite:////file.db (absolute), memory://"
-    msg = f"no store is known for a URL that begins with {scheme!r}; known: {known}"
+    found = f"begins with {scheme!r}" if scheme else "has no scheme"
+    msg = f"no store is known for a URL that {found}; known: {known}"
     raise SettingsError(msg)
 
 
@@ -166,6 +168,7 @@ class Mainspring:
             if self._worker is not None:
                 worker = self._worker
                 self._client.on_cancel = lambda run_id: worker.look(run_id, cancelling=True)
+                self._client.on_postponed = worker.replan
         except BaseException:
             await _close(parts)
             raise

@@ -197,6 +197,22 @@ def test_problems_name_their_place(text: str, kind: Any, expected: list[str] | N
         assert problems(text, kind) == expected
 
 
+@pytest.mark.parametrize(
+    ("text", "kind", "message"),
+    [
+        ('"2020-01-01T00:00:00"', datetime, "naive datetime"),
+        ('"2020-01-01T00:00:00.123456"', datetime | None, "naive datetime"),
+        ('["2020-01-01T00:00:00Z","2020-01-01T00:00:00"]', list[datetime], "$[1]: naive datetime"),
+        ('{"x":"NaN"}', dict[str, Decimal], "$.x: the Decimal is not a finite number"),
+        ('"-Infinity"', Decimal, "not a finite number"),
+        ('"sNaN12"', Decimal, "not a finite number"),
+    ],
+)
+def test_canonical_text_of_what_is_never_encoded_is_refused_too(text: str, kind: Any, message: str) -> None:
+    (problem,) = problems(text, kind)
+    assert message in problem
+
+
 def test_an_error_of_user_code_while_decoding_is_a_problem_too() -> None:
     assert problems('[{"name":"unknown"}]', list[Fragile]) == ["$[0]: 'unknown'"]
 

@@ -31,12 +31,11 @@ def test_a_column_list_names_every_column_of_its_table(table: Table, columns: st
 
 
 def test_moments_are_integers_in_sqlite_and_timestamps_in_postgresql() -> None:
-    from sqlalchemy.dialects import sqlite
-    from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
+    from sqlalchemy.dialects import postgresql, sqlite
 
     moment = tables.runs.c.created_at.type
     assert moment.compile(dialect=sqlite.dialect()) == "BIGINT"
-    assert moment.compile(dialect=PGDialect_psycopg()) == "TIMESTAMP WITH TIME ZONE"
+    assert moment.compile(dialect=postgresql.dialect()) == "TIMESTAMP WITH TIME ZONE"  # type: ignore[no-untyped-call]
     assert isinstance(tables.runs.c.revision.type, Integer)
     assert isinstance(tables.jobs.c.token.type, BigInteger)
 
