@@ -20,7 +20,7 @@ import structlog
 
 from demonstration.output import Output
 from demonstration.place import REPOSITORY, Corpus, FolderError, Place, PlaceError, corpus, near
-from demonstration.story import LEASE, REAP, SLOTS, Story, StoryError
+from demonstration.story import LEASE, REAP, Story, StoryError, slots
 from demonstration.workers import WorkerProcessError, Workers
 from document_analysis import __file__ as workflow_file
 from document_analysis import analysis
@@ -28,10 +28,10 @@ from mainspring import Mainspring
 from mainspring.errors import MainspringError
 
 
-def worker_command(place: Place) -> list[str]:
+def worker_command(documents: Corpus, place: Place) -> list[str]:
     """What a worker is started with. The watchdog is patient: on a busy machine a loop may well stand still for 2 s."""
-    options = ["--database", place.url, "--lease", f"{LEASE:g}", "--concurrency", f"{SLOTS}", "--watchdog", "20"]
-    return ["mainspring", "worker", near(Path(workflow_file)), *options]
+    options = f"--lease {LEASE:g} --concurrency {slots(documents)} --watchdog 20"
+    return ["mainspring", "worker", near(Path(workflow_file)), "--database", place.url, *options.split()]
 
 
 async def tell(documents: Corpus, place: Place, output: Output) -> int:
@@ -41,7 +41,7 @@ async def tell(documents: Corpus, place: Place, output: Output) -> int:
         if me is not None:
             asyncio.get_running_loop().add_signal_handler(number, me.cancel)
     try:
-        with Workers(place.folder, worker_command(place), {"MAINSPRING_REAP": f"{REAP:g}"}) as workers:
+        with Workers(place.folder, worker_command(documents, place), {"MAINSPRING_REAP": f"{REAP:g}"}) as workers:
             async with Mainspring(place.url, workflows=[analysis], worker=False) as engine:
                 await Story(documents, place, engine, workers, output).play()
     except (StoryError, WorkerProcessError, MainspringError, OSError, TimeoutError) as error:

@@ -73,7 +73,7 @@ class _Walk:
     def open_after(self, stage: StageId, elements: Sequence[Payload] | None) -> None:
         for below in self._plan.downstream[stage]:
             follower = self._plan.stages[below]
-            if all(self._is_complete(above) for above in follower.after):
+            if len(follower.after) == 1 or all(map(self._is_complete, follower.after)):
                 self.open(follower, elements)
 
     def open(self, stage: StagePlan, elements: Sequence[Payload] | None) -> None:

@@ -20,9 +20,8 @@ from mainspring.ports.records import Job, StageStatus
 
 LEASE = 2.0
 REAP = 0.5
-SLOTS = 2
 READING = 3.0
-"""Seconds that reading would take two workers which nobody kills."""
+"""Seconds that reading takes two workers which nobody kills."""
 
 PATIENCE = 60.0
 """Seconds after which any part of the story is given up."""
@@ -33,6 +32,11 @@ KEY = "demo"
 
 class StoryError(Exception):
     """What should have happened did not."""
+
+
+def slots(corpus: Corpus) -> int:
+    """How many files a worker reads at a time: so few that half of them can be seen."""
+    return 2 if len(corpus.paths) >= 16 else 1
 
 
 @attrs.frozen(kw_only=True)
@@ -49,6 +53,7 @@ class Story:
 
     def __init__(self, corpus: Corpus, place: Place, engine: Mainspring, workers: Workers, output: Output) -> None:
         self._corpus = corpus
+        self._slots = slots(corpus)
         self._place = place
         self._engine = engine
         self._workers = workers
@@ -74,8 +79,8 @@ class Story:
         more = f"; {self._corpus.left_out} more are left out" if self._corpus.left_out else ""
         self._out.heading("Two workers analyse documents. One of them is killed half-way.")
         watching = (
-            f"the demo pauses {self._pause() * 1000:.0f} ms before each file; its lease is {LEASE:g} s, the default is 30 s; "
-            f"dead workers are looked for every {REAP:g} s, the default is 5 s"
+            f"the demo pauses {self._pause() * 1000:.0f} ms before each file; its lease is {LEASE:g} s (the default is "
+            f"30 s), and it looks for dead workers every {REAP:g} s (the default is 5 s)"
         )
         self._out.facts(
             ("documents", f"{len(paths)} files of {self._corpus.root}{more}"),
@@ -83,7 +88,7 @@ class Story:
             ("store", f"{near(self._place.database)} (SQLite, the embedded default)"),
             ("to watch it", watching),
         )
-        self._out.heading(f"1. Two workers, {SLOTS} files at a time each")
+        self._out.heading(f"1. Two workers, {self._slots} file{'s' if self._slots > 1 else ''} at a time each")
         started = [self._workers.start(name) for name in ("worker-a", "worker-b")]
 
         async def both_are_there() -> bool:
@@ -93,14 +98,14 @@ class Story:
         await self._until(None, both_are_there)
         run = await self._engine.start(analysis, paths, key=KEY, config=config)
         self._out.facts(
-            ("started by", " ".join(self._workers.command)),
+            ("started by", f"MAINSPRING_REAP={REAP:g} {' '.join(self._workers.command)}"),
             *[(worker.name, f"pid {worker.pid}") for worker in started],
             ("run", run.id),
         )
         return run
 
     def _pause(self) -> float:
-        return min(1.0, READING * 2 * SLOTS / len(self._corpus.paths))
+        return min(1.0, READING * 2 * self._slots / len(self._corpus.paths))
 
     def _config(self) -> dict[str, Any]:
         return {
@@ -222,8 +227,8 @@ class Story:
         others = len(attempts) - len(lost)
         self._out.check(
             lost == {job.lease_id for job in kill.orphans},
-            f"{len(attempts)} attempts ended without a result: {len(lost)} died with {kill.worker.name}"
-            + (f", {others} were given up because this machine was too busy for so short a lease" if others else ""),
+            f"attempts that ended without a result: {len(lost)} that died with {kill.worker.name}"
+            + (f", {others} given up because this machine is too busy for so short a lease" if others else ""),
         )
         again = await self._engine.start(analysis, list(self._corpus.paths), key=KEY, config=self._config())
         self._out.check(
@@ -236,7 +241,7 @@ class Story:
         )
         self._out.check(
             self._place.report.is_file() and len(report.documents) + len(report.skipped) == len(self._corpus.paths),
-            f"the report is complete: {len(report.documents)} documents and {len(report.skipped)} files left out",
+            f"the report tells of every file: {len(report.documents)} analysed, {len(report.skipped)} left out",
         )
         for worker in self._workers.alive:
             status = worker.stop(grace=10.0)

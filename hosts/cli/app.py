@@ -9,7 +9,7 @@ from mainspring.hosts.cli import migrate_command, run_command, runs_commands, wo
 from mainspring.hosts.cli.exits import EXIT_CODES, INTERNAL, CommandLine
 from mainspring.hosts.node_worker.watchdog import end_within
 
-_ENDING = 5.0
+_ENDING = 3.0
 """Seconds the interpreter may take to end: threads that bodies left behind must not keep the process."""
 
 app = typer.Typer(

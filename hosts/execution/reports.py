@@ -20,17 +20,19 @@ Told = tuple[float, float | None, str]
 class Report:
     """One attempt's reports. ``progress`` may be called from the body's thread."""
 
-    def __init__(self, job: Job, dispatcher: Dispatcher, timing: Timing, loop: AbstractEventLoop) -> None:
+    def __init__(
+        self, job: Job, dispatcher: Dispatcher, every: float, start_after: float, loop: AbstractEventLoop
+    ) -> None:
         self._job = job
         self._dispatcher = dispatcher
-        self._every = timing.progress_every.total_seconds()
+        self._every = every  #: seconds between two words on progress
+        self._start_after = start_after  #: seconds after which the start is told apart
         self._loop = loop
         self._told: Told | None = None
         self._next = 0.0  #: when progress may be written again, on the loop's clock
         self._pause: TimerHandle | None = None
         self._writing: Task[None] | None = None
         self._start: Task[bool] | None = None
-        self._start_after = timing.start_told_after.total_seconds()
         self._timer: TimerHandle | None = None
 
     def wait(self) -> None:
@@ -98,8 +100,9 @@ class Reports:
 
     def __init__(self, dispatcher: Dispatcher, timing: Timing) -> None:
         self._dispatcher = dispatcher
-        self._timing = timing
+        self._every = timing.progress_every.total_seconds()
+        self._start_after = timing.start_told_after.total_seconds()
 
     def open(self, job: Job) -> Report:
         """Begin reporting on an attempt."""
-        return Report(job, self._dispatcher, self._timing, asyncio.get_running_loop())
+        return Report(job, self._dispatcher, self._every, self._start_after, asyncio.get_running_loop())

@@ -7,6 +7,7 @@ back at once. The third ends the process where it stands; the leases run out by 
 import asyncio
 import os
 import signal
+import time
 from asyncio import AbstractEventLoop
 from collections.abc import Callable, Coroutine, Generator, Sequence
 from contextlib import contextmanager, suppress
@@ -39,6 +40,7 @@ _CLOSING = 10.0  # seconds the store may take to close
 _LEFTOVERS = 1.0  # seconds the tasks that bodies left behind may take to end
 _ACTIVE = (RunStatus.PENDING, RunStatus.RUNNING, RunStatus.CANCELLING)
 _IDLE_POLL = 0.2
+_ONE_SIGNAL = 0.25  # seconds: coreutils' timeout, and a shell's process group, send a signal twice and mean it once
 
 
 @attrs.frozen(kw_only=True)
@@ -58,8 +60,17 @@ def run_worker(worker: Worker, registry: WorkflowRegistry, parts: Parts, setting
     """
     loop = new_loop(uvloop=settings.uvloop)
     limit = settings.watchdog or worker.settings.timing.lease
+
+    def drain() -> None:
+        logger.info("draining", worker=worker.id, attempts=len(worker.executor.live))
+        worker.stop()
+
+    def hurry() -> None:
+        logger.info("giving_back", worker=worker.id, attempts=len(worker.executor.live))
+        worker.hurry()
+
     try:
-        with signals(loop, [worker.stop, worker.hurry]), Watchdog(loop, limit):
+        with signals(loop, [drain, hurry]), Watchdog(loop, limit):
             return survive(loop, _work(worker, registry, parts, until_idle=settings.until_idle))
     finally:
         close_loop(loop)
@@ -116,12 +127,15 @@ def close_loop(loop: AbstractEventLoop) -> None:
 def signals(loop: AbstractEventLoop, answers: Sequence[Callable[[], object]]) -> Generator[None, None, None]:
     """While the ``with`` lasts, the n-th signal to end calls the n-th answer on the loop; one more ends the process.
 
-    Handlers of Python's own, not the loop's: they are called even while a body blocks the loop.
+    Signals in quick succession count once. Handlers of Python's own, not the loop's: they are called even while a body blocks the loop.
     """
-    count = 0
+    count, last = 0, float("-inf")
 
     def on_signal(number: int, _: FrameType | None) -> None:
-        nonlocal count
+        nonlocal count, last
+        before, last = last, time.monotonic()
+        if last - before < _ONE_SIGNAL:
+            return
         count += 1
         if count > len(answers):
             os._exit(128 + number)

@@ -1,12 +1,15 @@
 """The composition root: URLs to adapters, adapters to hosts. The only module of the face that names adapters."""
 
 import asyncio
+import logging
+import sys
 from asyncio import Task
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, Self, TypeVar, overload
 
+import structlog
 from typing_extensions import Unpack
 
 from mainspring.adapters.msgspec import MsgspecCodec
@@ -151,6 +154,7 @@ class Mainspring:
         if self._parts is not None:
             msg = "this engine is open already; make another one for a second use"
             raise SettingsError(msg)
+        _log_quietly()
         parts = self._given or open_parts(
             self.url, blobs=self._blobs, migrate=self._migrate, limits=self._limits, sink=self._sink
         )
@@ -295,6 +299,15 @@ class Mainspring:
     def _on_ended(self, run_id: RunId) -> None:
         if self._client is not None:
             self._client.results.ended(run_id)
+
+
+def _log_quietly() -> None:
+    """Warnings and errors to stderr, where the program has not said how it wants its structlog lines."""
+    if not structlog.is_configured():
+        structlog.configure(
+            wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+            logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        )
 
 
 async def _close(parts: Parts) -> None:

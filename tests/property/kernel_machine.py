@@ -443,7 +443,9 @@ class KernelMachine(RuleBasedStateMachine):
                 self._do(SignalRun(run_id=run.id, signal="go", payload=Payload("1")), None)
         worker = self.workers[0]
         worker.take(drive(self.world.store.claim(self._routes(), limit=100, length=LEASE_LENGTH, worker=worker.id)))
-        while worker.held:
+        for _ in range(200):
+            if not worker.held:
+                break
             mine = next(iter(worker.held.values()))
             run = drive(self.world.calm.run(mine.job.run_id))
             assert run is not None

@@ -5,7 +5,7 @@ import pytest
 from mainspring.hosts.execution.failures import MAX_MESSAGE, MAX_TRACEBACK, failure_of, redacted
 
 
-class Unprintable(Exception):
+class UnprintableError(Exception):
     def __str__(self) -> str:
         raise RuntimeError("not even this")
 
@@ -26,10 +26,10 @@ def test_a_huge_message_and_traceback_are_cut() -> None:
 
 
 def test_an_exception_that_cannot_print_itself_is_recorded() -> None:
-    failure = failure_of(raised(Unprintable()))
+    failure = failure_of(raised(UnprintableError()))
     assert failure.message == "<its message cannot be printed: RuntimeError>"
     assert failure.type is not None
-    assert failure.type.endswith("Unprintable")
+    assert failure.type.endswith("UnprintableError")
 
 
 def test_text_that_no_store_takes_is_made_harmless() -> None:

@@ -27,6 +27,7 @@ QUICK = Timing(
 SETTINGS = WorkerSettings(timing=QUICK)
 SOON = 10.0
 
+
 class Stage:
     """What the bodies of one test tell."""
 

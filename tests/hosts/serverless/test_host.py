@@ -156,5 +156,3 @@ async def test_a_store_that_is_down_makes_the_message_come_again() -> None:
 
 def _worker() -> WorkerId:
     return WorkerId("dead-worker")
-
-
