@@ -7,7 +7,6 @@ import asyncio
 import json
 import logging
 import os
-import resource
 import signal
 import sys
 import time
@@ -19,6 +18,12 @@ import structlog
 
 from benchmarks.workloads import ALL, BY_NAME, GROUP, MAPPED, document
 from mainspring import Mainspring
+from mainspring.engine import open_parts
+from mainspring.hosts.execution.parts import Parts
+from mainspring.hosts.execution.registry import WorkflowRegistry
+from mainspring.hosts.node_worker.process import ProcessSettings, run_worker
+from mainspring.hosts.node_worker.worker import Worker
+from mainspring.settings import from_environment
 
 WARM_UP = 20
 CHUNK = 10_000
@@ -67,34 +72,32 @@ async def start_many(url: str, flow: str, count: int) -> None:
     answer(seconds=seconds)
 
 
-async def worker(url: str, *more: str) -> None:
-    """Work until SIGTERM. With ``count``: tell how many statements the store was asked."""
+def worker(url: str, *more: str) -> None:
+    """A process as ``mainspring worker`` starts it, until SIGTERM. With ``count`` it counts the store's statements."""
+    parts = open_parts(url)
+    registry = WorkflowRegistry(ALL, parts.codec)
+    working = Worker(parts, registry, from_environment().worker())
+    if "count" in more:
+        _count(parts)
+    print("WARM", flush=True)
+    go = os.environ.get("BENCH_GO")
+    while go and not Path(go).exists():
+        time.sleep(0.002)
+    print(f"READY {time.monotonic():.6f}", flush=True)
+    sys.exit(run_worker(working, registry, parts, ProcessSettings()))
+
+
+def _count(parts: Parts) -> None:
+    """Tell, at SIGUSR1, how many statements the store was asked."""
     statements = 0
 
     def count(_: str) -> None:
         nonlocal statements
         statements += 1
 
-    stop = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    await _go()
-    async with engine(url, worker=True) as working:
-        if "count" in more:
-            store: Any = working.parts.store
-            store._thread._connection.set_trace_callback(count)  # noqa: SLF001  there is no public place to count at
-            asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, lambda: answer(statements=statements))
-        print(f"READY {time.monotonic():.6f}", flush=True)
-        await stop.wait()
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    answer(cpu_s=usage.ru_utime + usage.ru_stime, peak_mb=usage.ru_maxrss / 1024)
-
-
-async def _go() -> None:
-    """Imports are done; wait for the driver's word."""
-    print("WARM", flush=True)
-    go = os.environ.get("BENCH_GO")
-    while go and not Path(go).exists():
-        await asyncio.sleep(0.002)
+    store: Any = parts.store
+    store._thread._connection.set_trace_callback(count)  # noqa: SLF001  there is no public place to count at
+    signal.signal(signal.SIGUSR1, lambda *_: answer(statements=statements))
 
 
 async def timed(count: int, once: Callable[[int], Awaitable[object]]) -> None:
@@ -138,7 +141,6 @@ async def drain(url: str, flow: str, count: int) -> None:
 MODES: dict[str, Callable[..., Awaitable[None]]] = {
     "start": start,
     "start_many": start_many,
-    "worker": worker,
     "local": local,
     "remote": remote,
     "fan": fan,
@@ -150,7 +152,10 @@ def main() -> None:
     mode, url, *rest = sys.argv[1:]
     arguments = [int(one) if one.isdigit() else one for one in rest]
     quiet()
-    asyncio.run(MODES[mode](url, *arguments))  # type: ignore[arg-type]
+    if mode == "worker":
+        worker(url, *rest)
+    else:
+        asyncio.run(MODES[mode](url, *arguments))
 
 
 if __name__ == "__main__":

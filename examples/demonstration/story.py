@@ -162,7 +162,7 @@ class Story:
             for one in self._workers.all
             if one.owns(record.worker)
         )
-        shares = ", ".join(f"{count} by {name}" for name, count in sorted(readers.items()))
+        shares = ", ".join(f"{count} by {name}" for name, count in sorted(readers.items())) or "it began the first"
         self._out.facts(
             ("when", f"{sum(readers.values())} of {len(self._corpus.paths)} files were read ({shares})"),
             ("who", f"{worker.name}, pid {worker.pid}; in the store {kill.orphans[0].worker}"),

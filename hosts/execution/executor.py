@@ -35,7 +35,8 @@ from mainspring.ports.records import (
 
 logger = structlog.get_logger("mainspring.executor")
 
-Ended = Callable[[RunId], None]
+Ended = Callable[[RunId, Run | None], None]
+"""Hears of a run that has ended, and gets its record where that is known without reading."""
 
 
 class Executor:
@@ -164,7 +165,7 @@ class Executor:
                     if seat.job is not job:
                         seat.tell(Stop.LEASE_LOST)
             if self._on_ended is not None:
-                self._on_ended(job.run_id)
+                self._on_ended(job.run_id, None if box.state is None else box.state.run)
 
     async def send(self, pointers: list[Pointer]) -> None:
         """Hint that jobs are due. A hint that cannot be sent costs latency only."""

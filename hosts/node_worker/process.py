@@ -127,16 +127,16 @@ def close_loop(loop: AbstractEventLoop) -> None:
 def signals(loop: AbstractEventLoop, answers: Sequence[Callable[[], object]]) -> Generator[None, None, None]:
     """While the ``with`` lasts, the n-th signal to end calls the n-th answer on the loop; one more ends the process.
 
-    Signals in quick succession count once. Handlers of Python's own, not the loop's: they are called even while a body blocks the loop.
+    Signals in quick succession count once. The handlers are Python's, not the loop's: they are called even while a body
+    blocks the loop.
     """
     count, last = 0, float("-inf")
 
     def on_signal(number: int, _: FrameType | None) -> None:
         nonlocal count, last
-        before, last = last, time.monotonic()
-        if last - before < _ONE_SIGNAL:
+        if time.monotonic() - last < _ONE_SIGNAL:
             return
-        count += 1
+        count, last = count + 1, time.monotonic()
         if count > len(answers):
             os._exit(128 + number)
         loop.call_soon_threadsafe(answers[count - 1])

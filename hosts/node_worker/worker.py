@@ -11,7 +11,7 @@ from typing import Any
 
 import structlog
 
-from mainspring.hosts.execution.executor import Executor, cancel_seats
+from mainspring.hosts.execution.executor import Ended, Executor, cancel_seats
 from mainspring.hosts.execution.live import Stop
 from mainspring.hosts.execution.parts import Parts
 from mainspring.hosts.execution.registry import WorkflowRegistry
@@ -23,6 +23,8 @@ from mainspring.ports.names import RunId, WorkerId
 from mainspring.ports.records import Hint, Lease, RunStatus, WorkerRecord
 
 logger = structlog.get_logger("mainspring.worker")
+
+_MOMENT = timedelta(milliseconds=5)
 
 MARGIN = 0.8
 """Share of the lease after which a worker whose heartbeats fail ends its bodies."""
@@ -40,7 +42,7 @@ class Worker:
         parts: Parts,
         registry: WorkflowRegistry,
         settings: WorkerSettings,
-        on_ended: Callable[[RunId], None] | None = None,
+        on_ended: Ended | None = None,
     ) -> None:
         self.settings = settings
         self.id = WorkerId(f"{settings.name}-{parts.ids.new_lease_id()[:8]}")
@@ -173,8 +175,14 @@ class Worker:
             self._slot_free.set()
 
     async def _wait_for_work(self) -> None:
-        """Sleep until a hint, the next due job, or the safety poll."""
+        """Sleep until a hint, the next due job, or the safety poll.
+
+        For a moment without asking when the next job is due: that read would hold up the jobs just claimed, and while
+        jobs come one after the other nobody needs it.
+        """
         self._replan.clear()
+        if await self._hear(_MOMENT) or self._replan.is_set():
+            return
         poll = self.settings.timing.safety_poll * (0.75 + 0.5 * self._parts.ids.random())
         try:
             due = await self._parts.store.next_due(self._registry.routes())
@@ -182,9 +190,13 @@ class Worker:
             due = None
         if due is not None:
             poll = max(timedelta(0), min(poll, due - self._parts.clock.now()))
+        await self._hear(poll)
+
+    async def _hear(self, wait: timedelta) -> bool:
+        """Wait for hints, not past another plan or a stop; whether any came."""
         hints: list[Hint] = []
         try:
-            hints = await self._first(self._parts.transport.receive(1000, poll), [])
+            hints = await self._first(self._parts.transport.receive(1000, wait), [])
             for hint in hints:
                 await self._parts.transport.settle(hint)
         except PortError as error:
@@ -192,6 +204,7 @@ class Worker:
             await self._pause(1.0)
         if hints and len(self.executor.live) and asyncio.get_running_loop().time() - self._last_beat > 1.0:
             self._beat_now.set()  # somebody changed something: perhaps one of our runs
+        return bool(hints)
 
     # -- heartbeat -------------------------------------------------------------------------------------------------
 

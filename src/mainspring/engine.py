@@ -26,7 +26,7 @@ from mainspring.ports.codec import Limits
 from mainspring.ports.errors import SettingsError, UnavailableError
 from mainspring.ports.event_sink import EventSink
 from mainspring.ports.names import RunId, WorkflowId
-from mainspring.ports.records import RunFilter, RunStatus
+from mainspring.ports.records import Run, RunFilter, RunStatus
 from mainspring.requests import Options, SharedOptions, StartOptions
 
 I = TypeVar("I")  # noqa: E741  input, as in Stage[I, O]
@@ -296,9 +296,9 @@ class Mainspring:
             raise UnavailableError(msg)
         return self._client
 
-    def _on_ended(self, run_id: RunId) -> None:
+    def _on_ended(self, run_id: RunId, run: Run | None) -> None:
         if self._client is not None:
-            self._client.results.ended(run_id)
+            self._client.results.ended(run_id, run)
 
 
 def _log_quietly() -> None:

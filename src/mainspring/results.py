@@ -28,9 +28,13 @@ class Results:
         self._news = Event()
         self._tasks: list[Task[None]] = []
 
-    def ended(self, run_id: RunId) -> None:
-        """This process recorded the run's end."""
-        if run_id in self._waiters:
+    def ended(self, run_id: RunId, run: Run | None = None) -> None:
+        """This process recorded the run's end; ``run`` is the record, if it is at hand."""
+        if run_id not in self._waiters:
+            return
+        if run is not None:
+            self._tell(run)
+        else:
             self._ended_here.add(run_id)
             self._news.set()
 
@@ -84,6 +88,9 @@ class Results:
             except PortError:
                 return  # the safety poll looks again
             for run in found:
-                for future in self._waiters.get(run.id, ()):
-                    if not future.done():
-                        future.set_result(run)
+                self._tell(run)
+
+    def _tell(self, run: Run) -> None:
+        for future in self._waiters.get(run.id, ()):
+            if not future.done():
+                future.set_result(run)

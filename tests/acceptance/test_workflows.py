@@ -275,7 +275,7 @@ async def test_priorities_go_first(engine_with: Engines) -> None:
         run = await engine.start(w.hello, "x", priority=8)
         assert (await run.describe()).priority == 8
         with pytest.raises(InvalidValueError, match="priority"):
-            await engine.start(w.hello, "x", priority=10_000)
+            await engine.start(w.hello, "x", priority=100_000)
 
 
 async def test_a_result_that_is_waited_for_too_briefly_leaves_the_run_alone(engine_with: Engines) -> None:

@@ -61,15 +61,22 @@ class Program:
         return self.process.poll() is not None
 
     async def ends(self, signal: int | None = None) -> int:
-        """Wait for the end, sending the signal again and again if there is one; the exit code."""
-
-        def ended() -> bool:
-            if signal is not None and not self.ended:
-                self.process.send_signal(signal)
-            return self.ended
-
-        await until(ended, f"the end of a process, which told: {self.log}")
+        """Wait for the end, after this signal if there is one; the exit code."""
+        if signal is not None:
+            self.process.send_signal(signal)
+        await until(lambda: self.ended, f"the end of a process, which told: {self.log}")
         return self.process.returncode
+
+    async def hurries(self, signal: int) -> int:
+        """Signal until it has heard the second one; the exit code."""
+
+        def heard() -> bool:
+            if not self.has_told("giving_back"):
+                self.process.send_signal(signal)
+            return self.has_told("giving_back")
+
+        await until(heard, f"a worker to hurry, which told: {self.log}")
+        return await self.ends()
 
     def output(self) -> str:
         """What it has written to stdout, once it has ended."""

@@ -64,8 +64,7 @@ async def test_a_second_signal_gives_the_job_back_with_its_attempt(site: Site, b
     run = await site.engine.start(body, None)
     with site.worker(environment={"MAINSPRING_CANCEL_GRACE": "0.1"}) as worker:
         await until(lambda: site.has(body.workflow_id), "the body")
-        assert await worker.ends(signal.SIGTERM) == 0
-        assert worker.has_told("giving_back")
+        assert await worker.hurries(signal.SIGTERM) == 0
     job = await site.job(run.id)
     assert (job.lease_id, job.attempt) == (None, 0)
 
@@ -74,7 +73,7 @@ async def test_a_thread_that_a_body_left_behind_does_not_keep_the_process(site: 
     await site.engine.start(troubles.pooled, None)
     with site.worker(environment={"MAINSPRING_CANCEL_GRACE": "0.1"}) as worker:
         await until(lambda: site.has("pooled"), "the body")
-        assert await worker.ends(signal.SIGINT) == 0
+        assert await worker.hurries(signal.SIGINT) == 0
 
 
 @pytest.mark.fault(21)

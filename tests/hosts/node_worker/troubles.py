@@ -26,7 +26,7 @@ def tell(name: str) -> None:
 async def patient(ctx: Context) -> str:
     """Ends when it is told to go."""
     tell("patient")
-    while not told("go"):
+    while not told("go"):  # noqa: ASYNC110  another process tells
         await asyncio.sleep(0.01)
     return "went"
 
@@ -50,7 +50,7 @@ async def blocking(ctx: Context) -> str:
     """Blocks the loop at its first attempt."""
     if not told("blocked"):
         tell("blocked")
-        time.sleep(3600)  # noqa: ASYNC251
+        time.sleep(3600)
     return f"attempt {ctx.attempt}"
 
 
