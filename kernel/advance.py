@@ -72,6 +72,8 @@ class _Walk:
 
     def open_after(self, stage: StageId, elements: Sequence[Payload] | None) -> None:
         for below in self._plan.downstream[stage]:
+            if below in self._stages:
+                continue  # opened on the way: it also follows a map over nothing
             follower = self._plan.stages[below]
             if len(follower.after) == 1 or all(map(self._is_complete, follower.after)):
                 self.open(follower, elements)

@@ -13,8 +13,8 @@ from mainspring.kernel.definition import Workflow
 from mainspring.kernel.retry import Retry
 from mainspring.kernel.stage import Stage
 
-I = TypeVar("I")  # noqa: E741  the input; DESIGN and the documentation call it so
-O = TypeVar("O")  # noqa: E741  the output
+I = TypeVar("I")
+O = TypeVar("O")
 
 AsyncBody = Callable[[Context[Any], I], Coroutine[Any, Any, O]]
 PlainBody = Callable[[Context[Any], I], O]

@@ -12,7 +12,7 @@ import attrs
 from mainspring.ports.errors import DefinitionError
 
 
-class NonRetryable(Exception):  # noqa: N818  users raise it as a word, not as a kind of error
+class NonRetryable(Exception):
     """Raised by a body: this failure will not get better; do not try again."""
 
 

@@ -58,14 +58,14 @@ def stage(id: str, *after: str, **fields: Any) -> StagePlan:
 def plan(*stages: StagePlan, **fields: Any) -> Plan:
     """A plan of these stages, which stand in topological order."""
     ids = [node.id for node in stages]
-    downstream = {id: tuple(node.id for node in stages if id in node.after) for id in ids}
+    downstream = {above: tuple(node.id for node in stages if above in node.after) for above in ids}
     plain: dict[str, Any] = {
         "workflow": WorkflowId("report"),
         "version": Version("1"),
         "fingerprint": Fingerprint("0123456789abcdef"),
         "stages": {node.id: node for node in stages},
         "downstream": downstream,
-        "outputs": tuple(id for id in ids if not downstream[id]),
+        "outputs": tuple(last for last in ids if not downstream[last]),
         "shape": '{"stages":[]}',
     }
     return Plan(**(plain | fields))
@@ -148,7 +148,8 @@ def finish(of: Plan, job: Job, outcome: Outcome, **fields: Any) -> FinishAttempt
 
 def create(of: Plan = ONE, **fields: Any) -> CreateRun:
     """A start of a run of this plan."""
-    return CreateRun(plan=of, **({"input": Payload("1")} | fields))
+    plain: dict[str, Any] = {"input": Payload("1")}
+    return CreateRun(plan=of, **(plain | fields))
 
 
 def types(change: Change) -> list[str]:

@@ -105,6 +105,7 @@ class CommitWatch:
         self._timer: asyncio.TimerHandle | None = None
         self._looks = 0  # how many of the series were taken
         self._looked = 0  # the thread's count when the next look was planned
+        self._unfinished = False  # a write was noticed, and its commit perhaps not seen yet
         self._listening = False
         self._pause = _SHORTEST_POLL
         self._closed = False
@@ -176,6 +177,7 @@ class CommitWatch:
         if self._loop is None or self._inotify is None or not self._inotify.read():
             return
         self._stop_listening(self._loop)
+        self._unfinished = True
         self._looks = 0
         self._plan(_LOOKS[0])
 
@@ -200,10 +202,10 @@ class CommitWatch:
             self._judge()
 
     def _judge(self) -> None:
+        if self._loop is None:  # disarmed meanwhile: what there is to find stays to be found
+            return
         found = self._thread.data_version != self._seen
         self._seen = self._thread.data_version
-        if self._loop is None:
-            return
         self._looks += 1
         if self._inotify is None:
             self._pause = _SHORTEST_POLL if found else min(self._pause * 1.3, _LONGEST_POLL)
@@ -211,7 +213,8 @@ class CommitWatch:
         else:
             if found or self._looks >= _LISTEN_AGAIN:
                 self._listen()
-            if not found and self._looks < len(_LOOKS):
+            self._unfinished = not found and self._looks < len(_LOOKS)
+            if self._unfinished:
                 self._plan(_LOOKS[self._looks])
         if found:
             self._changed()

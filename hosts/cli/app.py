@@ -1,5 +1,8 @@
 """The command line: what its commands are, and the program's entry."""
 
+import inspect
+import re
+from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated
 
@@ -12,6 +15,12 @@ from mainspring.hosts.node_worker.watchdog import end_within
 _ENDING = 3.0
 """Seconds the interpreter may take to end: threads that bodies left behind must not keep the process."""
 
+
+def _paragraphs(command: Callable[..., None]) -> str:
+    """A command's docstring with its paragraphs unwrapped: the terminal has a width of its own."""
+    return re.sub(r"(?<!\n)\n(?!\n)", " ", inspect.cleandoc(command.__doc__ or ""))
+
+
 app = typer.Typer(
     name="mainspring",
     cls=CommandLine,
@@ -21,10 +30,13 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.command("run")(run_command.run)
-app.command("worker")(worker_command.worker)
+for _name, _command in (
+    ("run", run_command.run),
+    ("worker", worker_command.worker),
+    ("migrate", migrate_command.migrate),
+):
+    app.command(_name, help=_paragraphs(_command), epilog=EXIT_CODES)(_command)
 app.add_typer(runs_commands.app, name="runs")
-app.command("migrate")(migrate_command.migrate)
 
 
 def _tell_version(wanted: bool) -> None:  # noqa: FBT001  typer hands the option's value over

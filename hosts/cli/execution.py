@@ -82,7 +82,7 @@ async def _execute(parts: Parts, order: Order, watch: Watch | None, interrupted:
         try:
             run = await _ended(order, handle.id, waiting, working, interrupted)
             if watching is not None:
-                await watching
+                await asyncio.gather(watching, return_exceptions=True)  # a drawing is never worth a run
         finally:
             await _stop(worker, working, waiting, watching)
         output = await engine.client.output_text(run) if run.status is RunStatus.COMPLETED else None

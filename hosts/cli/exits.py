@@ -93,8 +93,10 @@ class CommandLine(TyperGroup):
         try:
             code = super().main(given, prog_name, complete_var, False, windows_expand_args, **extra)
             sys.stdout.flush()
-        except BrokenPipeError:
-            sys.exit(_pipe_closed())
+        except SystemExit as end:
+            if isinstance(end.__context__, BrokenPipeError):
+                sys.exit(_pipe_closed())
+            raise
         except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  each ends in words and a code
             _fail(error, given)
         if standalone_mode:

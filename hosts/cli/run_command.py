@@ -11,7 +11,7 @@ from mainspring.adapters.msgspec import MsgspecCodec
 from mainspring.hosts.cli import exits, targets
 from mainspring.hosts.cli.documents import run_document
 from mainspring.hosts.cli.drawing import span
-from mainspring.hosts.cli.execution import Order, execute
+from mainspring.hosts.cli.execution import Ended, Order, execute
 from mainspring.hosts.cli.following import follow
 from mainspring.hosts.cli.inputs import config, input_text, plain
 from mainspring.hosts.cli.options import AsJson, Database, LogLevel
@@ -36,7 +36,7 @@ def run(
     config_json: Annotated[str | None, typer.Option("--config", metavar="JSON", help="{stage id: config}.")] = None,
     database: Database = None,
     timeout: Annotated[float | None, typer.Option(metavar="SECONDS", min=0, help="How long to wait.")] = None,
-    priority: Annotated[int | None, typer.Option(help="Higher first, -1000 to 1000.")] = None,
+    priority: Annotated[int | None, typer.Option(help="Higher first.")] = None,
     tag: Annotated[list[str] | None, typer.Option(help="A text to find it by; may be given several times.")] = None,
     as_json: AsJson = False,
     log_level: LogLevel = "warning",
@@ -44,7 +44,7 @@ def run(
     """Start a run of a workflow and execute it in this process, on the embedded store; print its output as JSON.
 
     What bodies print goes to stderr. Ctrl-C gives the stages back and leaves the run: start it again with the same
-    --key, or start a worker, and it goes on. Exits with 0 when it completed, 1 failed, 3 cancelled, 5 timed out.
+    --key, or start a worker, and it goes on.
     """
     configure(level=log_level)
     with results_only_on_stdout():
@@ -63,13 +63,7 @@ def run(
         )
         watched = not as_json and sys.stderr.isatty()
         ended = execute(open_for_work(database), order, follow if watched else None)
-    document = None if ended.output is None else json.loads(ended.output)
-    if as_json:
-        print_document({**run_document(ended.run), "created": ended.created, "output": document})
-    elif ended.output is not None:
-        print_document(document)
-    if not as_json:
-        _conclude(ended.run)
+    _tell(ended, as_json=as_json)
     raise typer.Exit(_CODES[ended.run.status])
 
 
@@ -78,6 +72,16 @@ def _resume(target: str, database: str | None) -> str:
         return "It was in memory, and ends with this process."
     where = "" if database is None else f" --database {shlex.quote(database)}"
     return f"To go on with it: mainspring worker {shlex.quote(target)}{where}"
+
+
+def _tell(ended: Ended, *, as_json: bool) -> None:
+    output = None if ended.output is None else json.loads(ended.output)
+    if as_json:
+        print_document({**run_document(ended.run), "created": ended.created, "output": output})
+        return
+    if ended.output is not None:
+        print_document(output)
+    _conclude(ended.run)
 
 
 def _conclude(run: Run) -> None:

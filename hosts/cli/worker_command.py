@@ -36,8 +36,8 @@ def worker(
     """Work on runs of the workflows named until told to stop; without a name, on all that a module or file holds.
 
     SIGTERM or Ctrl-C: bodies may finish within the grace, what is left is given back, exit 0. A second one: everything
-    is given back at once. Exits with 6 when the worker died and 7 when a body blocked the event loop for longer than
-    the lease: start it anew.
+    is given back at once. A third: the process ends where it stands, and its leases run out. It also ends when a body
+    blocks the event loop for longer than the lease, or a loop of its own fails: start it anew.
     """
     configure(as_json=as_json, level=log_level)
     with results_only_on_stdout():

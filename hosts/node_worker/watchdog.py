@@ -28,6 +28,7 @@ EXIT_DEAD_LOOP = 7
 
 _TELLING = 2.0  # seconds the last words may take: whoever blocks the loop may block the terminal too
 _GIL_FACTOR, _GIL_MARGIN = 4, 60.0
+_ARMING = 5.0  # seconds between two arms of faulthandler's timer
 
 
 @attrs.frozen(kw_only=True)
@@ -89,7 +90,7 @@ class Watchdog:
 
     def _watch(self) -> None:
         state = DeadTime(every=self._every)
-        before = time.monotonic()
+        before, armed = time.monotonic(), 0.0
         while not self._closed.wait(self._every):
             now = time.monotonic()
             state = state.looked(self._beats, now - before)
@@ -97,7 +98,9 @@ class Watchdog:
             if state.dead > self._limit:
                 self._tell_and_end(state.dead)
                 return
-            self._guard_interpreter()
+            if now - armed >= _ARMING or not armed:
+                self._guard_interpreter()
+                armed = now
 
     def _guard_interpreter(self) -> None:
         """C code that never gives the interpreter's lock back stops this thread too: faulthandler's needs no lock.

@@ -35,17 +35,19 @@ class StartAttempt(Command[AttemptStarted]):
 
 
 @attrs.frozen
-class _State:
+class StartState:
+    """What is decided on: the run, and the job."""
+
     run: Run | None
     job: Job | None
 
 
-async def load(command: StartAttempt, store: RunStore, facts: Facts, repeat: Repeat) -> _State:
+async def load(command: StartAttempt, store: RunStore, facts: Facts, repeat: Repeat) -> StartState:
     """The run and the row."""
-    return _State(await store.run(command.job.run_id), await store.job(command.job.key))
+    return StartState(await store.run(command.job.run_id), await store.job(command.job.key))
 
 
-def decide(command: StartAttempt, state: _State, facts: Facts) -> Decision[AttemptStarted]:
+def decide(command: StartAttempt, state: StartState, facts: Facts) -> Decision[AttemptStarted]:
     """Take the run from pending to running if it is still pending."""
     run, job = state.run, state.job
     if run is None or job is None or job.lease_id is None or job.lease_id != command.job.lease_id:

@@ -49,19 +49,21 @@ class ReapLease(Command[LeaseReaped]):
 
 
 @attrs.frozen
-class _State:
+class ReapState:
+    """What is decided on: the run's state, and the job."""
+
     run: RunState
     job: Job | None
 
 
-async def load(command: ReapLease, store: RunStore, facts: Facts, repeat: Repeat) -> _State:
+async def load(command: ReapLease, store: RunStore, facts: Facts, repeat: Repeat) -> ReapState:
     """The job before the run: should the run move on in between, its revision tells."""
     job = await store.job(command.key)
     state = await store.run_state(command.key.run_id)
-    return _State(require_run(state, command.key.run_id), job)
+    return ReapState(require_run(state, command.key.run_id), job)
 
 
-def decide(command: ReapLease, state: _State, facts: Facts) -> Decision[LeaseReaped]:
+def decide(command: ReapLease, state: ReapState, facts: Facts) -> Decision[LeaseReaped]:
     """Give the job to others after a back-off; past its last attempt the stage fails with ``worker_lost``."""
     job, run = state.job, state.run.run
     if (

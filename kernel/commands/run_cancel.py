@@ -44,19 +44,21 @@ PATIENCE = 5
 
 
 @attrs.frozen
-class _State:
+class CancelState:
+    """What is decided on: the run, and its jobs."""
+
     run: Run
     jobs: tuple[Job, ...] | None  #: None: not read, treat all as held
 
 
-async def load(command: CancelRun, store: RunStore, facts: Facts, repeat: Repeat) -> _State:
+async def load(command: CancelRun, store: RunStore, facts: Facts, repeat: Repeat) -> CancelState:
     """The run, then its jobs: a job claimed in between is refused by its token."""
     run = require_run(await store.run(command.run_id), command.run_id)
     jobs = tuple(await store.jobs(command.run_id)) if repeat.stale < PATIENCE else None
-    return _State(run, jobs)
+    return CancelState(run, jobs)
 
 
-def decide(command: CancelRun, state: _State, facts: Facts) -> Decision[RunCancelled]:
+def decide(command: CancelRun, state: CancelState, facts: Facts) -> Decision[RunCancelled]:
     """End what nobody holds, tell the rest. A second cancel ends what was given back since the first."""
     run = state.run
     idle = [job for job in state.jobs or () if job.lease_id is None]

@@ -40,7 +40,9 @@ class SignalRun(Command[RunSignalled]):
 
 
 @attrs.frozen
-class _State:
+class SignalState:
+    """What is decided on: the run, and the signal if it is there."""
+
     run: Run
     known: Signal | None
 
@@ -49,16 +51,16 @@ def _id(command: SignalRun, facts: Facts) -> SignalId:
     return command.signal_id or SignalId(facts.run_id)
 
 
-async def load(command: SignalRun, store: RunStore, facts: Facts, repeat: Repeat) -> _State:
+async def load(command: SignalRun, store: RunStore, facts: Facts, repeat: Repeat) -> SignalState:
     """The run, and the signal if it is there."""
     run = require_run(await store.run(command.run_id), command.run_id)
     known = None
     if repeat.unsure or command.signal_id is not None:
         known = await store.signal(command.run_id, _id(command, facts))
-    return _State(run, known)
+    return SignalState(run, known)
 
 
-def decide(command: SignalRun, state: _State, facts: Facts) -> Decision[RunSignalled]:
+def decide(command: SignalRun, state: SignalState, facts: Facts) -> Decision[RunSignalled]:
     """Store it once, and wake the run."""
     signal_id = _id(command, facts)
     if state.known is not None:

@@ -17,14 +17,16 @@ PATIENCE = 60.0  # seconds: far more than anything here takes, on a machine that
 class Program:
     """One process of the command line, its log kept in a file. Killed at the end, if it is still there."""
 
-    def __init__(self, *arguments: str, folder: Path, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, *arguments: str, folder: Path, environment: Mapping[str, str] | None = None, stderr: int | None = None
+    ) -> None:
         self._log = folder / f"program-{time.monotonic_ns()}.log"
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "mainspring", *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
-                stderr=log,
+                stderr=log if stderr is None else stderr,
                 cwd=folder,
                 env={**os.environ, **(environment or {})},
             )

@@ -1,8 +1,8 @@
 """The state machine: clients, workers, upkeep and a relay over one store, any of which may die at any port call."""
 
-from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import attrs
@@ -20,7 +20,7 @@ from mainspring.kernel.commands.run_expire import ExpireRun
 from mainspring.kernel.commands.run_signal import SignalRun
 from mainspring.kernel.dispatcher import Dispatcher
 from mainspring.kernel.fold import Answer
-from mainspring.kernel.outcomes import AttemptFinished, Cancelled, Completed, Failed, FinishAttempt, Outcome, Suspended
+from mainspring.kernel.outcomes import AttemptFinished, Cancelled, Failed, FinishAttempt, Outcome, Suspended
 from mainspring.kernel.plan import Plan
 from mainspring.kernel.retry import Retry
 from mainspring.ports.errors import CommandError, PortError
@@ -95,8 +95,9 @@ class KernelMachine(RuleBasedStateMachine):
             self._extend_all,
             self._reap_all,
         ]
-        dispatcher, self.world.dispatcher = self.world.dispatcher, Dispatcher(
-            self.world.calm, self.world.clock, self.world.ids
+        dispatcher, self.world.dispatcher = (
+            self.world.dispatcher,
+            Dispatcher(self.world.calm, self.world.clock, self.world.ids),
         )
         try:
             deeds[pick % len(deeds)](pick // len(deeds))
@@ -172,8 +173,8 @@ class KernelMachine(RuleBasedStateMachine):
 
     def _signal(self, pick: int) -> SignalRun:
         self.signals += 1
-        id = SignalId(f"s{self.signals - pick % 2}")  # every other one comes twice
-        return SignalRun(run_id=self._run(pick), signal="go", payload=Payload("1"), signal_id=id)
+        sent = SignalId(f"s{self.signals - pick % 2}")  # every other one comes twice
+        return SignalRun(run_id=self._run(pick), signal="go", payload=Payload("1"), signal_id=sent)
 
     def _finish(self, job: Job, outcome: Outcome, *, keep: bool = True) -> FinishAttempt:
         return FinishAttempt(job=job, plan=self._plan(job.run_id), outcome=outcome, keep=keep)
@@ -216,7 +217,7 @@ class KernelMachine(RuleBasedStateMachine):
         self, shape: Shape, key: str | None, delay: int | None, timeout: int | None, fault: Fault | None
     ) -> None:
         """Start a run; its client may never hear of it."""
-        known = set(self.world.tables.runs._rows)
+        known = set(self.world.snapshot().runs)
         command = CreateRun(
             plan=shape.plan,
             input=Payload(f"[{','.join(shape.elements('', 'input'))}]"),
@@ -226,12 +227,13 @@ class KernelMachine(RuleBasedStateMachine):
             timeout=None if timeout is None else timeout * SECOND,
         )
         answer = self._do(command, fault)
-        created = set(self.world.tables.runs._rows) - known
+        there = set(self.world.snapshot().runs)
+        created = there - known
         assert len(created) <= 1, "one start made two runs"
         for run_id in created:
             self.world.shapes[run_id] = shape
         if not isinstance(answer, BaseException):
-            assert answer.run.id in self.world.tables.runs._rows, "a start was answered without a run"
+            assert answer.run.id in there, "a start was answered without a run"
             assert answer.created == (answer.run.id in created)
             if key is not None:
                 assert self.world.keys.setdefault(key, answer.run.id) == answer.run.id, "one key gave two runs"
@@ -270,7 +272,7 @@ class KernelMachine(RuleBasedStateMachine):
 
     @rule(pick=PICKS, kind=OUTCOMES, keep=st.booleans(), kept_state=st.booleans(), fault=FAULTS)
     @precondition(lambda self: any(worker.held for worker in self.workers))
-    def finish(self, pick: int, kind: str, keep: bool, kept_state: bool, fault: Fault | None) -> None:  # noqa: FBT001
+    def finish(self, pick: int, kind: str, keep: bool, kept_state: bool, fault: Fault | None) -> None:
         """End an attempt, on the state its process kept or on one that is read."""
         held = self._held(pick)
         if held is not None:
@@ -280,7 +282,7 @@ class KernelMachine(RuleBasedStateMachine):
 
     @rule(pick=PICKS, kinds=st.lists(OUTCOMES, min_size=2, max_size=4), kept_state=st.booleans(), fault=FAULTS)
     @precondition(lambda self: any(len(worker.held) > 1 for worker in self.workers))
-    def finish_together(self, pick: int, kinds: list[str], kept_state: bool, fault: Fault | None) -> None:  # noqa: FBT001
+    def finish_together(self, pick: int, kinds: list[str], kept_state: bool, fault: Fault | None) -> None:
         """End attempts of one run in one fold."""
         held = self._held(pick)
         if held is None:
@@ -343,8 +345,8 @@ class KernelMachine(RuleBasedStateMachine):
             return
         worker, mine = held
         job = mine.job
-        commands = {"start": StartAttempt(job=job), "report": ReportProgress(job=job, done=1), "release": ReleaseJob(job=job)}
-        answer = self._do(commands[deed], fault, job)
+        commands = {"start": StartAttempt, "report": partial(ReportProgress, done=1), "release": ReleaseJob}
+        answer = self._do(commands[deed](job=job), fault, job)
         if isinstance(answer, Crash):
             worker.die()
         elif deed == "release" and job.lease_id is not None and not isinstance(answer, PortError):
@@ -452,6 +454,5 @@ class KernelMachine(RuleBasedStateMachine):
             kind = "cancelled" if run.status is RunStatus.CANCELLING else "completed"
             self._fold(worker, [mine], [self._finish(mine.job, self._outcome(kind, mine))], None, kept_state=False)
             self.world.check()
+        assert not worker.held, "a finish was refused for ever"
         return any(run.status not in TERMINAL_RUN_STATUSES for run in self._all_runs())
-
-

@@ -38,7 +38,7 @@ class Shape:
 
     def feeds_a_map(self, at: StageId) -> bool:
         """Whether a mapped stage takes this one's list apart."""
-        below = (self.plan.stages[id] for id in self.plan.downstream[at])
+        below = (self.plan.stages[follower] for follower in self.plan.downstream[at])
         return not self.plan.stages[at].mapped and any(node.mapped for node in below)
 
     def inputs(self, node: StagePlan, index: int, outputs: Outputs, element: Payload | None) -> list[str]:
@@ -87,7 +87,7 @@ def shapes(draw: st.DrawFn) -> Shape:
         retry = Retry(max_attempts=draw(st.integers(1, 3)), initial=timedelta(seconds=1), jitter=0.0)
         bound = draw(st.sampled_from([None, 1, 2])) if mapped else None
         nodes.append(stage("abcde"[number], *after, mapped=mapped, max_parallel=bound, retry=retry))
-    widths = {node.id: draw(st.integers(0, 3)) for node in nodes}
+    widths: dict[str, int] = {node.id: draw(st.integers(0, 3)) for node in nodes}
     drawn = plan(*nodes)
     shaped = json.dumps([[node.id, node.after, node.mapped, node.max_parallel] for node in nodes])
     fingerprint = Fingerprint(hashlib.sha256(shaped.encode()).hexdigest()[:16])

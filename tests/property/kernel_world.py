@@ -4,7 +4,7 @@ Every commit is watched: what it changed must be what its guards allow. After ev
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Generator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -18,7 +18,7 @@ from mainspring.adapters.memory.store import MemoryStore
 from mainspring.kernel.advance import EMPTY_MAP
 from mainspring.kernel.dispatcher import Dispatcher
 from mainspring.ports.change import Change
-from mainspring.ports.errors import PortError, StaleChange, UnavailableError, UnknownOutcomeError
+from mainspring.ports.errors import StaleChange, UnavailableError, UnknownOutcomeError
 from mainspring.ports.names import RunId, StageId
 from mainspring.ports.records import (
     TERMINAL_RUN_STATUSES,
@@ -43,7 +43,7 @@ TERMINAL_EVENTS = {"run.completed", "run.failed", "run.cancelled"}
 Mutation = Callable[[MemoryStore, Change], Change]
 
 
-class Crash(BaseException):  # noqa: N818  not an error of anybody's: the process is gone
+class Crash(BaseException):
     """The process dies at this very point."""
 
 
@@ -93,6 +93,7 @@ class World:
         self.keys: dict[str, RunId] = {}
         self.delivered: dict[RunId, list[int]] = defaultdict(list)
         self.unparked = 0
+        self.struck: Counter[str] = Counter()
         self._fault: Fault | None = None
         self._passed: Counter[str] = Counter()
         self._before: Snapshot | None = None
@@ -116,7 +117,7 @@ class World:
             self._fault = None
 
     @contextmanager
-    def acting(self, *jobs: Job) -> Iterator[None]:
+    def acting(self, *jobs: Job) -> Generator[None]:
         """What happens inside is done by the holder of these leases."""
         self._acting = list(jobs)
         try:
@@ -138,9 +139,10 @@ class World:
     def _strike(self, fault: Fault, name: str) -> None:
         commits = {"stale": "commit:before", "unknown": "commit:before", "unknown_written": "commit:after"}
         wanted = commits.get(fault.kind, "any")
-        if (wanted != "any" and name != wanted) or self._passed[wanted] != fault.at:
+        if wanted not in {"any", name} or self._passed[wanted] != fault.at:
             return
         self._fault = None
+        self.struck[fault.kind] += 1
         match fault.kind:
             case "crash":
                 raise Crash
@@ -239,9 +241,9 @@ class World:
 
     def _check_nothing_changed_that_is_final(self, now: Snapshot) -> None:
         assert self._known.runs.keys() <= now.runs.keys(), "a run was lost"
-        assert self.keys.items() <= {
-            key: run_id for (_, key), run_id in self.tables.run_index.by_key.items()
-        }.items(), "a key names another run"
+        assert (
+            self.keys.items() <= {key: run_id for (_, key), run_id in self.tables.run_index.by_key.items()}.items()
+        ), "a key names another run"
         for run_id, run in self._known.runs.items():
             assert run.revision <= now.runs[run_id].revision
         for key, record in self._known.stages.items():
@@ -256,14 +258,12 @@ class World:
         if run.status is RunStatus.CANCELLING and job.lease_id is None and job.phase is JobPhase.READY:
             assert job.available_at is not None, "a job of a run that is being cancelled waits for nothing"
 
-    def _check_run(
-        self, run: Run, stages: dict[StageId, list[StageRecord]], jobs: dict[StageId, list[Job]]
-    ) -> None:
+    def _check_run(self, run: Run, stages: dict[StageId, list[StageRecord]], jobs: dict[StageId, list[Job]]) -> None:
         plan = self.shapes[run.id].plan
         state = drive(self.calm.run_state(run.id))
         assert state is not None
-        told = {id: tally for id, tally in state.stages.items() if tally != StageTally()}
-        assert told == {id: _tally(stages[id], jobs[id]) for id in {**stages, **jobs}}, "tallies differ from the rows"
+        told = {at: tally for at, tally in state.stages.items() if tally != StageTally()}
+        assert told == {at: _tally(stages[at], jobs[at]) for at in {**stages, **jobs}}, "tallies differ from the rows"
         alive = sum(map(len, jobs.values()))
         if run.status in TERMINAL_RUN_STATUSES:
             assert alive == 0, "a run that has ended has jobs"
@@ -272,9 +272,9 @@ class World:
             assert alive > 0, "a run has neither ended nor a job"
             assert run.finished_at is None
         assert (run.status in {RunStatus.RUNNING, RunStatus.COMPLETED}) <= (run.started_at is not None)
-        for id, rows in jobs.items():
-            self._check_bound(plan.stages[id].max_parallel, rows)
-            for above in plan.stages[id].after:
+        for at, rows in jobs.items():
+            self._check_bound(plan.stages[at].max_parallel, rows)
+            for above in plan.stages[at].after:
                 ended = stages[above]
                 assert ended, "a stage has a job before its upstream ended"
                 assert not jobs.get(above), "a stage has a job before its upstream ended"
@@ -333,7 +333,7 @@ class World:
             types = [event.type for event in by_run[run.id]]
             assert [event.seq for event in by_run[run.id]] == list(range(1, len(types) + 1)), "events have gaps"
             assert len(types) == self.tables.counted(run.id).events
-            ends = [type for type in types if type in TERMINAL_EVENTS]
+            ends = [told for told in types if told in TERMINAL_EVENTS]
             ended = run.status in TERMINAL_RUN_STATUSES
             assert ends == ([f"run.{run.status}"] if ended else []), "terminal events differ from the status"
             assert types[0] == "run.created"
@@ -353,6 +353,3 @@ def _tally(records: list[StageRecord], jobs: list[Job]) -> StageTally:
     counts = Counter(str(record.status) for record in records)
     parked = sum(job.phase is JobPhase.PARKED for job in jobs)
     return StageTally(active=len(jobs) - parked, parked=parked, **counts)
-
-
-__all__ = ["Crash", "Fault", "Mutation", "PortError", "Snapshot", "World"]

@@ -11,7 +11,7 @@ import pytest
 import structlog
 from typer.testing import CliRunner, Result
 
-from mainspring import Mainspring
+from mainspring import Mainspring, Workflow
 from mainspring.hosts.cli.app import app
 from tests.hosts.cli import flows
 
@@ -42,7 +42,7 @@ class CommandLine:
         """Use the store through the library."""
 
         async def main() -> T:
-            workflows = [flows.greeting, flows.graph, flows.failing, flows.waiting]
+            workflows: list[Workflow[Any, Any]] = [flows.greeting, flows.graph, flows.failing, flows.waiting]
             async with Mainspring(self.url, workflows=workflows, worker=False) as engine:
                 return await use(engine)
 
@@ -53,6 +53,3 @@ class CommandLine:
 def cli(tmp_path: Path) -> Iterator[CommandLine]:
     yield CommandLine(tmp_path)
     structlog.reset_defaults()
-
-
-FLOWS = flows.__file__

@@ -27,7 +27,7 @@ class Greeting:
 
 @stage
 def greet(ctx: Context[Greeting], name: str) -> str:
-    print("greeting", name)
+    print("greeting", name)  # noqa: T201
     return f"{ctx.config.word}, {name}!"
 
 

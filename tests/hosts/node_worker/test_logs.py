@@ -16,57 +16,56 @@ def defaults_again() -> Iterator[None]:
     structlog.reset_defaults()
 
 
-@pytest.fixture
-def lines(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
-    stderr = io.StringIO()
-    monkeypatch.setattr(sys, "stderr", stderr)
-    return stderr
+Capture = pytest.CaptureFixture[str]
 
 
-def test_json_lines_carry_run_stage_and_attempt(lines: io.StringIO) -> None:
+def test_json_lines_carry_run_stage_and_attempt(capsys: Capture) -> None:
     configure(as_json=True)
     structlog.get_logger("mainspring.test").info("attempt_ended", run="r", stage="s", attempt=2)
-    line = json.loads(lines.getvalue())
+    line = json.loads(capsys.readouterr().err)
     assert line.pop("at").endswith("Z")
     assert line == {"level": "info", "event": "attempt_ended", "run": "r", "stage": "s", "attempt": 2}
 
 
-def test_people_get_one_line_with_the_place_first(lines: io.StringIO) -> None:
+def test_people_get_one_line_with_the_place_first(capsys: Capture) -> None:
     configure()
     structlog.get_logger().warning("lease_reaped", worker="w 1", attempt=2, run="r", stage="s")
-    assert lines.getvalue().endswith("warning  lease_reaped  run=r  stage=s  attempt=2  worker='w 1'\n")
+    assert capsys.readouterr().err.endswith("warning  lease_reaped  run=r  stage=s  attempt=2  worker='w 1'\n")
 
 
 @pytest.mark.parametrize("as_json", [True, False])
-def test_passwords_and_tokens_never_reach_a_line(lines: io.StringIO, *, as_json: bool) -> None:
+def test_passwords_and_tokens_never_reach_a_line(capsys: Capture, *, as_json: bool) -> None:
     configure(as_json=as_json)
     url = "postgresql://me:canary@host/db"
     structlog.get_logger().error(f"cannot open {url}", url=url, why={"of": [url]}, error=ValueError("token=canary"))
-    assert "cannot open" in lines.getvalue()
-    assert "canary" not in lines.getvalue()
+    told = capsys.readouterr().err
+    assert "cannot open" in told
+    assert "canary" not in told
 
 
-def test_control_characters_are_shown_not_obeyed(lines: io.StringIO) -> None:
+def test_control_characters_are_shown_not_obeyed(capsys: Capture) -> None:
     configure()
     structlog.get_logger().info("red \x1b[31m", message="two\nlines \x9b")
-    assert lines.getvalue().count("\n") == 1
-    assert "red \\x1b[31m" in lines.getvalue()
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert "red \\x1b[31m" in told
 
 
-def test_a_traceback_keeps_its_lines(lines: io.StringIO) -> None:
+def test_a_traceback_keeps_its_lines(capsys: Capture) -> None:
     configure()
     try:
         raise ValueError("bad \x1b[31m")
     except ValueError:
         structlog.get_logger().exception("attempt_crashed")
-    assert "    Traceback (most recent call last):\n" in lines.getvalue()
-    assert "\x1b" not in lines.getvalue()
+    told = capsys.readouterr().err
+    assert "    Traceback (most recent call last):\n" in told
+    assert "\x1b" not in told
 
 
-def test_lines_below_the_level_are_not_written(lines: io.StringIO) -> None:
+def test_lines_below_the_level_are_not_written(capsys: Capture) -> None:
     configure(level="warning")
     structlog.get_logger().info("hello")
-    assert not lines.getvalue()
+    assert not capsys.readouterr().err
 
 
 def test_a_closed_stderr_costs_the_line_only(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,14 +76,14 @@ def test_a_closed_stderr_costs_the_line_only(monkeypatch: pytest.MonkeyPatch) ->
     structlog.get_logger().info("hello")
 
 
-def test_a_value_that_cannot_print_itself_costs_nothing(lines: io.StringIO) -> None:
+def test_a_value_that_cannot_print_itself_costs_nothing(capsys: Capture) -> None:
     class Silent:
         def __str__(self) -> str:
             raise RuntimeError("no")
 
     configure()
     structlog.get_logger().info("hello", value=Silent())
-    assert "<Silent: RuntimeError>" in lines.getvalue()
+    assert "<Silent: RuntimeError>" in capsys.readouterr().err
 
 
 def test_an_unknown_level_is_refused() -> None:

@@ -1,4 +1,6 @@
 import asyncio
+import subprocess
+import sys
 import threading
 from datetime import timedelta
 
@@ -63,3 +65,25 @@ def test_a_limit_of_nothing_is_refused() -> None:
             Watchdog(loop, timedelta(0))
     finally:
         loop.close()
+
+
+HOLDS_THE_INTERPRETER = """
+import asyncio, re
+from datetime import timedelta
+from mainspring.hosts.node_worker import watchdog
+
+watchdog._GIL_FACTOR, watchdog._GIL_MARGIN = 1, 0.5
+
+async def main():
+    with watchdog.Watchdog(asyncio.get_running_loop(), timedelta(seconds=0.2)):
+        await asyncio.sleep(0.1)
+        re.match(r"(a+)+$", "a" * 60 + "b")
+
+asyncio.run(main())
+"""
+
+
+def test_c_code_that_never_gives_the_interpreter_back_is_ended_too() -> None:
+    ended = subprocess.run([sys.executable, "-c", HOLDS_THE_INTERPRETER], check=False, capture_output=True, text=True)
+    assert ended.returncode == 1
+    assert "re/__init__.py" in ended.stderr

@@ -89,6 +89,11 @@ def test_an_empty_map_leaves_one_row_and_its_join_follows_at_once() -> None:
     assert advance.state.stages[B] == StageTally(completed=1)
 
 
+def test_a_join_of_a_stage_and_its_empty_map_follows_once() -> None:
+    both = plan(stage("a"), stage("b", "a", mapped=True), stage("c", "a", "b"))
+    assert keys(completed(both, done(a=1), A)) == [(C, 0)]
+
+
 def test_a_map_over_an_empty_map_is_empty_and_so_on_down() -> None:
     advance = completed(NESTED, done(a=1), A)
     assert keys(advance) == [(D, 0)]

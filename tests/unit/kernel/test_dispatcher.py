@@ -136,7 +136,7 @@ def test_a_refused_command_is_loaded_and_decided_again(world: World) -> None:
 
 def test_a_race_lost_for_real_is_decided_on_what_won(world: World) -> None:
     run_id = world.start().run.id
-    world.script["commit:before", 1] = lambda: world.claim()
+    world.script["commit:before", 1] = world.claim
     assert world.cancel(run_id) is RunStatus.CANCELLING
 
 
@@ -160,7 +160,7 @@ def test_a_command_that_loses_twenty_races_gives_up(world: World) -> None:
 
 def test_a_cancel_that_keeps_losing_to_claims_tells_every_job_instead(world: World) -> None:
     run_id = world.start(plan(*(stage(f"s{number}") for number in range(9)))).run.id
-    claims = [lambda: world.claim() for _ in range(5)]
+    claims = [world.claim] * 5
     world.script |= {("commit:before", number + 1): claim for number, claim in enumerate(claims)}
     assert world.cancel(run_id) is RunStatus.CANCELLING
     assert world.passed["commit:before"] == 6
@@ -237,7 +237,7 @@ def test_a_cancel_of_unknown_outcome_is_one_cancel(world: World, point: str, key
 
 @pytest.mark.fault(5)
 @pytest.mark.parametrize(("point", "told"), [("commit:before", True), ("commit:after", False)])
-def test_a_release_of_unknown_outcome_refunds_one_attempt(world: World, point: str, told: bool) -> None:  # noqa: FBT001
+def test_a_release_of_unknown_outcome_refunds_one_attempt(world: World, point: str, told: bool) -> None:
     run_id = world.start().run.id
     (job,) = world.claim()
     world.script[point, 1] = UnknownOutcomeError("lost")

@@ -24,7 +24,7 @@ from mainspring.kernel.plan import Plan
 from mainspring.kernel.retry import Retry
 from mainspring.ports.change import Change
 from mainspring.ports.names import Payload, SignalId
-from mainspring.ports.records import Event, Job, Run, RunState, RunStatus
+from mainspring.ports.records import Event, Job, Run, RunStatus
 from tests.kernel_records import (
     BOOM,
     DIAMOND,
@@ -36,7 +36,6 @@ from tests.kernel_records import (
     ONE,
     RUN_ID,
     SECOND,
-    A,
     B,
     create,
     finish,
@@ -57,23 +56,23 @@ def finished(of: Plan, outcome: Outcome, over: Run | None = None, row: Job | Non
 
 
 def cancelled(over: Run, *jobs: Job) -> Change | None:
-    state = run_cancel._State(over, jobs)
+    state = run_cancel.CancelState(over, jobs)
     return run_cancel.decide(run_cancel.CancelRun(run_id=RUN_ID), state, FACTS).change
 
 
 def reaped(over: Run, row: Job) -> Change | None:
-    state = lease_reap._State(first_state(ONE, over), row)
+    state = lease_reap.ReapState(first_state(ONE, over), row)
     return lease_reap.decide(lease_reap.ReapLease(key=row.key, lease_id=LEASE), state, FACTS).change
 
 
 def started(over: Run) -> Change | None:
-    state = attempt_start._State(over, leased())
+    state = attempt_start.StartState(over, leased())
     return attempt_start.decide(attempt_start.StartAttempt(job=leased()), state, FACTS).change
 
 
 def signalled() -> Change | None:
     command = run_signal.SignalRun(run_id=RUN_ID, signal="go", payload=Payload("1"), signal_id=SignalId("s"))
-    return run_signal.decide(command, run_signal._State(run(), None), FACTS).change
+    return run_signal.decide(command, run_signal.SignalState(run(), None), FACTS).change
 
 
 def settled() -> Change | None:
@@ -210,7 +209,7 @@ def test_a_change_that_creates_moves_or_deletes_jobs_bumps_the_revision_unless_t
 @pytest.mark.parametrize("change", [pytest.param(row[1], id=row[0]) for row in ROWS])
 def test_every_job_row_that_is_deleted_or_moved_is_guarded_by_its_lease_or_as_unleased(change: Change | None) -> None:
     assert change is not None
-    guarded = {guard.key for guard in (*change.leases, *change.unleased)}
+    guarded = {guard.key for guard in change.leases} | {guard.key for guard in change.unleased}
     assert {*change.job_deletes, *(move.key for move in change.job_moves)} <= guarded
 
 

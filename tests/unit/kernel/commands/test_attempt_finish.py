@@ -91,7 +91,7 @@ def test_one_stage_that_follows_is_handed_over_in_place_and_the_lease_kept() -> 
     finished = decided(LINE, DONE, row=leased(LINE, wakes=3, attempt=2, progress="{}"))
     (move,) = finished.change.job_moves
     assert (move.key.stage, move.stage, move.keep_lease, move.attempt) == (A, B, True, 1)
-    assert finished.change.job_deletes == finished.change.jobs == ()
+    assert (finished.change.job_deletes, finished.change.jobs) == ((), ())
     kept = finished.result.job
     assert kept is not None
     assert (kept.stage, kept.attempt, kept.wakes, kept.lease_id) == (B, 1, 3, leased().lease_id)
@@ -191,7 +191,7 @@ def test_the_delay_grows_with_the_attempt(attempt: int, delay: timedelta) -> Non
 @pytest.mark.parametrize(
     ("attempt", "retryable"), [(3, True), (1, False)], ids=["its last attempt", "not to be retried"]
 )
-def test_a_final_failure_ends_the_run_and_every_other_job(attempt: int, retryable: bool) -> None:  # noqa: FBT001
+def test_a_final_failure_ends_the_run_and_every_other_job(attempt: int, retryable: bool) -> None:
     finished = decided(ONE, Failed(failure=BOOM, retryable=retryable), row=leased(attempt=attempt))
     change = finished.change
     assert change.run is not None

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mainspring.kernel.commands.attempt_start import StartAttempt, _State, decide
+from mainspring.kernel.commands.attempt_start import StartAttempt, StartState, decide
 from mainspring.ports.change import Change
 from mainspring.ports.errors import LeaseLostError
 from mainspring.ports.records import Job, Run, RunStatus
@@ -10,7 +10,7 @@ from tests.kernel_records import FACTS, NOW, OTHER_LEASE, SECOND, job, leased, p
 
 
 def started(over: Run | None, row: Job | None) -> Change:
-    change = decide(StartAttempt(job=leased()), _State(over, row), FACTS).change
+    change = decide(StartAttempt(job=leased()), StartState(over, row), FACTS).change
     assert change is not None
     return change
 

@@ -15,7 +15,7 @@ def test_a_released_job_is_due_at_once_with_its_attempt_refunded(attempt: int, a
     (move,) = decision.change.job_moves
     assert (move.attempt, move.available_at, move.not_before, move.keep_lease) == (afterwards, NOW, None, False)
     assert decision.result.released
-    assert decision.change.attempts == decision.change.events == ()
+    assert (decision.change.attempts, decision.change.events) == ((), ())
 
 
 def test_a_job_whose_lease_is_gone_is_left_alone() -> None:

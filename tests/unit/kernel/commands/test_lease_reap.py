@@ -3,7 +3,7 @@
 import pytest
 
 from mainspring.kernel.advance import with_tally
-from mainspring.kernel.commands.lease_reap import BACK_OFF, LeaseReaped, ReapLease, _State, decide
+from mainspring.kernel.commands.lease_reap import BACK_OFF, LeaseReaped, ReapLease, ReapState, decide
 from mainspring.kernel.decision import Decision
 from mainspring.ports.records import Job, RunState, RunStatus, StageStatus
 from tests.kernel_records import (
@@ -31,7 +31,7 @@ CANCELLING = run(status=RunStatus.CANCELLING, cancel_reason="enough")
 
 
 def reaped(state: RunState, row: Job | None) -> Decision[LeaseReaped]:
-    return decide(ReapLease(key=LOST.key, lease_id=LEASE), _State(state, row), FACTS)
+    return decide(ReapLease(key=LOST.key, lease_id=LEASE), ReapState(state, row), FACTS)
 
 
 @pytest.mark.fault(2)

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from mainspring.kernel.commands.run_cancel import CancelRun, RunCancelled, _State, decide, recall
+from mainspring.kernel.commands.run_cancel import CancelRun, CancelState, RunCancelled, decide, recall
 from mainspring.kernel.decision import Decision
 from mainspring.ports.change import Wake
 from mainspring.ports.errors import FinishedError
@@ -29,7 +29,9 @@ CANCELLING = run(status=RunStatus.CANCELLING, cancel_reason="enough")
 
 
 def cancelled(over: Run, *jobs: Job, unread: bool = False) -> Decision[RunCancelled]:
-    return decide(CancelRun(run_id=RUN_ID, reason="operator"), _State(over, None if unread else tuple(jobs)), FACTS)
+    return decide(
+        CancelRun(run_id=RUN_ID, reason="operator"), CancelState(over, None if unread else tuple(jobs)), FACTS
+    )
 
 
 @pytest.mark.parametrize("over", [pending_run(), run()])
@@ -63,7 +65,7 @@ def test_attempts_under_way_are_told_and_jobs_nobody_holds_end() -> None:
 def test_when_jobs_are_claimed_faster_than_they_are_read_all_are_told() -> None:
     decision = cancelled(run(), unread=True)
     assert decision.change is not None
-    assert decision.change.unleased == decision.change.job_deletes == ()
+    assert (decision.change.unleased, decision.change.job_deletes) == ((), ())
     assert len(decision.change.wakes) == 1
     assert decision.result.status is RunStatus.CANCELLING
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mainspring.kernel.commands.run_signal import RunSignalled, SignalRun, _State, decide
+from mainspring.kernel.commands.run_signal import RunSignalled, SignalRun, SignalState, decide
 from mainspring.kernel.decision import Decision
 from mainspring.ports.change import Wake
 from mainspring.ports.errors import ConflictError, FinishedError
@@ -19,7 +19,7 @@ def signalled(
     command = SignalRun(
         run_id=RUN_ID, signal="approval", payload=Payload(payload), signal_id=None if id is None else SignalId(id)
     )
-    return decide(command, _State(over, known), FACTS)
+    return decide(command, SignalState(over, known), FACTS)
 
 
 @pytest.mark.fault(88)
@@ -49,7 +49,7 @@ def test_another_message_under_the_same_id_is_a_conflict() -> None:
 def test_a_message_without_an_id_is_one_of_its_own() -> None:
     decision = signalled(run(), id=None)
     assert decision.change is not None
-    assert decision.change.signals[0].id == FACTS.run_id
+    assert decision.change.signals[0].id == SignalId(FACTS.run_id)
 
 
 @pytest.mark.fault(5)
