@@ -8,6 +8,7 @@ import re
 from datetime import timedelta
 from typing import Any
 
+from mainspring.kernel.retry import LONGEST
 from mainspring.ports.errors import DefinitionError
 from mainspring.ports.names import StageId, Version, WorkflowId
 
@@ -83,11 +84,11 @@ def checked_timeout(timeout: Any, place: str) -> timedelta | None:
     """A time-out; None is none.
 
     Raises:
-        DefinitionError: it is no timedelta, or not positive.
+        DefinitionError: it is no timedelta, not positive, or longer than a hundred years.
     """
-    if timeout is None or (isinstance(timeout, timedelta) and timeout > timedelta(0)):
+    if timeout is None or (isinstance(timeout, timedelta) and timedelta(0) < timeout <= LONGEST):
         return timeout
-    raise DefinitionError(f"{place}: timeout {timeout!r} must be a positive timedelta, or None for none")
+    raise DefinitionError(f"{place}: timeout {timeout!r} must be a positive timedelta of at most 100 years, or None for none")
 
 
 def _name(text: Any, subject: str) -> str:

@@ -12,6 +12,10 @@ import attrs
 from mainspring.ports.errors import DefinitionError
 
 
+LONGEST = timedelta(days=36_500)
+"""The longest duration a policy may name: beyond it, moments cannot be reckoned with."""
+
+
 class NonRetryable(Exception):
     """Raised by a body: this failure will not get better; do not try again."""
 
@@ -34,12 +38,14 @@ class Retry:
     def __attrs_post_init__(self) -> None:
         """Refuse a policy that cannot be followed."""
         attempts: Any = self.max_attempts  # of whatever type, where no checker looked
+        initial: Any = self.initial
         for good, field, expected in (
             (isinstance(attempts, int) and 1 <= attempts <= 1_000_000, "max_attempts", "an int from 1 to 1,000,000"),
-            (self.initial >= timedelta(0), "initial", "not negative"),
-            (1.0 <= self.factor <= 1000.0, "factor", "between 1 and 1000"),
-            (self.maximum >= self.initial, "maximum", "at least `initial`"),
-            (0.0 <= self.jitter <= 1.0, "jitter", "between 0 and 1"),
+            (_is_between(initial, timedelta(0), LONGEST), "initial", "a timedelta, not negative, at most 100 years"),
+            (_is_between(self.factor, 1, 1000), "factor", "between 1 and 1000"),
+            (_is_between(self.maximum, initial, LONGEST), "maximum", "from `initial` to 100 years"),
+            (_is_between(self.jitter, 0, 1), "jitter", "between 0 and 1"),
+            (_are_exceptions(self.non_retryable), "non_retryable", "a tuple of exception classes"),
         ):
             if not good:
                 msg = f"Retry({field}={getattr(self, field)!r}): must be {expected}"
@@ -58,8 +64,23 @@ class Retry:
         return self.maximum if seconds >= self.maximum.total_seconds() else timedelta(seconds=seconds)
 
     def refuses(self, error: BaseException) -> bool:
-        """Whether this exception ends the retries at once."""
-        return isinstance(error, (NonRetryable, *self.non_retryable))
+        """Whether this exception ends the retries at once; a group does if any of its members does."""
+        if isinstance(error, (NonRetryable, *self.non_retryable)):
+            return True
+        return isinstance(error, BaseExceptionGroup) and any(map(self.refuses, error.exceptions))
+
+
+def _is_between(value: Any, least: Any, most: Any) -> bool:
+    try:
+        return bool(least <= value <= most)
+    except TypeError:
+        return False
+
+
+def _are_exceptions(kinds: Any) -> bool:
+    return isinstance(kinds, tuple) and all(
+        isinstance(kind, type) and issubclass(kind, BaseException) for kind in kinds
+    )
 
 
 NO_RETRY = Retry(max_attempts=1)

@@ -11,6 +11,7 @@ from mainspring.adapters.sql import sqlite_statements as sql
 from mainspring.adapters.sql.committer import Verdict
 from mainspring.adapters.sql.moments import to_micros
 from mainspring.adapters.sql.rows import attempt_row, failure_text, job_row, move_row, run_row, stage_row
+from mainspring.adapters.sql.sqlite_bulk import write_starts, write_steps
 from mainspring.adapters.sql.sqlite_errors import is_store_failure
 from mainspring.adapters.sql.sqlite_transaction import RELAY, Transaction
 from mainspring.ports.change import Change, OutboxSettlement, RunPatch
@@ -24,9 +25,13 @@ def write_batch(tx: Transaction, changes: Sequence[Change]) -> list[Verdict]:
     At first the whole batch is tried as it is. If one raises, the transaction is rolled back by whoever runs it and the
     batch comes again, ``careful``: each Change then has a savepoint, so that a poisoned one takes only itself along.
     """
-    if not tx.careful:
-        return [write_change(tx, change) for change in changes]
-    return [_write_carefully(tx, change) for change in changes]
+    if tx.careful:
+        return [_write_carefully(tx, change) for change in changes]
+    together = write_steps(tx, changes) | write_starts(tx, changes)
+    for place in sorted(together):
+        if changes[place].events and tx.events_written:
+            _write_events(tx, changes[place].events)
+    return [None if place in together else write_change(tx, change) for place, change in enumerate(changes)]
 
 
 def _write_carefully(tx: Transaction, change: Change) -> Verdict:

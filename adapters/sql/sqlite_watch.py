@@ -119,12 +119,13 @@ class CommitWatch:
             return
         self.disarm()
         self._loop = loop
-        news = self._begin() or self._seen != self._thread.data_version
+        news = self._begin() or self._unfinished or self._seen != self._thread.data_version
         if self._inotify is not None and not self._listen():
             self._inotify.close()
             self._inotify = None
         if self._inotify is None or news:
             self._pause = _SHORTEST_POLL
+            self._looks = 0
             self._plan(0)
 
     def _begin(self) -> bool:

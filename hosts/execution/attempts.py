@@ -1,6 +1,6 @@
 """One attempt: from a leased job to its outcome. Decides nothing about the run; the kernel does, from the outcome."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import attrs
@@ -86,7 +86,7 @@ class Attempts:
             upstream=upstream,
             run_input=run_input,
             config=config,
-            deadline=self._deadline(work.job, plan),
+            deadline=None if plan.timeout is None else self._parts.clock.now() + plan.timeout,
             on_progress=work.report.progress,
         )
         if stage.config_type is not None:
@@ -134,15 +134,10 @@ class Attempts:
             msg = f"stage {work.job.stage!r} was started, but its upstream stage {stage!r} has no output on record"
             raise InvalidValueError(msg, ())
 
-    def _deadline(self, job: Job, plan: StagePlan) -> datetime | None:
-        if plan.timeout is None or job.claimed_at is None:
-            return None
-        return job.claimed_at + plan.timeout
-
     async def _call(
         self, work: Work, stage: Stage[Any, Any], plan: StagePlan, context: AttemptContext, value: Any
     ) -> Ended:
-        limit = self._maximum if plan.timeout is None else min(self._maximum, plan.timeout.total_seconds())
+        limit = self._maximum if plan.timeout is None else plan.timeout.total_seconds()
         body = stage.body
         arguments = (context, value) if stage.takes_input else (context,)
         if stage.is_async:
@@ -170,12 +165,11 @@ class Attempts:
                 payloads.codec.decode(text, stage.output_type, subject)
             elements = None
             if stage.id in work.served.taken_apart:
-                elements = await payloads.stored_elements(value, work.run.id, owner, subject)
+                plain = payloads.codec.decode(text, list[Any], subject)  # a tuple or a set is a list by now
+                elements = await payloads.stored_elements(plain, work.run.id, owner, subject)
             output = text if payloads.is_small(text) else await payloads.spill(text, work.run.id, owner)
         except InvalidValueError as error:
             return Failed(failure=invalid(error, "invalid_output"), retryable=False)
         except PortError as error:
             return Failed(failure=failure_of(error, code="unavailable"))
-        if not plan.mapped:
-            work.box.outputs[stage.id] = (text,)
         return Completed(output=output, elements=elements)

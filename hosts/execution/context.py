@@ -125,10 +125,10 @@ class AttemptContext:
     def output(self, stage: Stage[Any, Any] | str) -> Any:
         """The output of an upstream stage."""
         stage_id, texts = self._texts(stage)
-        kind = self._served.definition.stage(stage_id).output_type
         if self._served.plan.stages[stage_id].mapped:
-            return [self._decode(text, kind, stage_id) for text in texts]
-        return self._decode(texts[0], kind, stage_id)
+            msg = f"stage {stage_id!r} is mapped and has a list of outputs; read it with ctx.outputs({stage_id!r})"
+            raise NotFoundError(msg)
+        return self._decode(texts[0], self._served.definition.stage(stage_id).output_type, stage_id)
 
     def outputs(self, stage: Stage[Any, Any] | str) -> list[Any]:
         """The outputs of a mapped upstream stage, by index."""
@@ -139,13 +139,17 @@ class AttemptContext:
     @property
     def all_outputs(self) -> Mapping[StageId, Any]:
         """Every upstream output by stage id."""
-        return MappingProxyType({stage: self.output(stage) for stage in self._upstream})
+        mapped = {stage.id for stage in self._served.plan.stages.values() if stage.mapped}
+        outputs = {
+            stage: self.outputs(stage) if stage in mapped else self.output(stage) for stage in self._upstream
+        }
+        return MappingProxyType(outputs)
 
     def progress(self, done: float, total: float | None = None, message: str = "") -> None:
         """Tell how far it is."""
-        told = [done] if total is None else [done, total]
-        if all(math.isfinite(number) for number in told):
-            self._on_progress(done, total, str(message))
+        told = float(done), None if total is None else float(total)
+        if all(math.isfinite(number) for number in told if number is not None):
+            self._on_progress(*told, str(message))
 
     def log(self, message: str, /, *, level: str = "info", **fields: object) -> None:
         """A structured log line that carries run, stage and attempt. Never fails the stage."""

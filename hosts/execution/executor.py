@@ -5,12 +5,14 @@ Shared by every host. It keeps no timers of its own but those of the attempts un
 
 import asyncio
 from collections.abc import Callable
+from typing import TypeVar
 
 import structlog
 from structlog.typing import FilteringBoundLogger
 
 from mainspring.hosts.execution.attempts import Attempts, Released, Work
 from mainspring.hosts.execution.bodies import Bodies
+from mainspring.hosts.execution.failures import failure_of
 from mainspring.hosts.execution.live import LiveList, Seat, Stop
 from mainspring.hosts.execution.mailboxes import Box, Mailboxes
 from mainspring.hosts.execution.parts import Parts, Timing
@@ -18,10 +20,26 @@ from mainspring.hosts.execution.payloads import Payloads
 from mainspring.hosts.execution.registry import Served, WorkflowRegistry
 from mainspring.hosts.execution.reports import Reports
 from mainspring.hosts.execution.threads import BodyThreads
-from mainspring.kernel.commands.attempt_finish import AttemptFinished, Cancelled, FinishAttempt, Outcome
+from mainspring.kernel.commands.attempt_finish import (
+    AttemptFinished,
+    Cancelled,
+    Completed,
+    Failed,
+    FinishAttempt,
+    Outcome,
+)
 from mainspring.kernel.commands.job_release import ReleaseJob
+from mainspring.kernel.decision import Command
 from mainspring.kernel.dispatcher import Dispatcher
-from mainspring.ports.errors import LeaseLostError, PortError, UnknownOutcomeError
+from mainspring.ports.errors import (
+    ContendedError,
+    LeaseLostError,
+    PortError,
+    ReadOnlyError,
+    StoreFullError,
+    UnavailableError,
+    UnknownOutcomeError,
+)
 from mainspring.ports.names import RunId
 from mainspring.ports.records import (
     TERMINAL_RUN_STATUSES,
@@ -33,9 +51,16 @@ from mainspring.ports.records import (
     RunStatus,
 )
 
+R = TypeVar("R")
+
 logger = structlog.get_logger("mainspring.executor")
 
-Ended = Callable[[RunId, Run | None], None]
+_PASSING = (ContendedError, ReadOnlyError, StoreFullError, UnavailableError, UnknownOutcomeError)
+
+MOST_REFUSALS = 5
+"""How often a store may refuse an outcome for no reason that passes, before the attempt is left to be reaped."""
+
+OnEnded = Callable[[RunId, Run | None], None]
 """Hears of a run that has ended, and gets its record where that is known without reading."""
 
 
@@ -43,7 +68,13 @@ class Executor:
     """Works leases off. ``on_ended`` hears of every run whose final status this executor recorded."""
 
     def __init__(
-        self, parts: Parts, registry: WorkflowRegistry, timing: Timing, on_ended: Ended | None = None
+        self,
+        parts: Parts,
+        registry: WorkflowRegistry,
+        timing: Timing,
+        on_ended: OnEnded | None = None,
+        *,
+        mailboxes: Mailboxes | None = None,
     ) -> None:
         self.dispatcher = Dispatcher(parts.store, parts.clock, parts.ids)
         self.live = LiveList()
@@ -55,7 +86,7 @@ class Executor:
         self._timing = timing
         self._on_ended = on_ended
         self._log: FilteringBoundLogger = logger.bind()  # bound once: a line that is filtered out costs next to nothing
-        self._mailboxes = Mailboxes(self.dispatcher)
+        self._mailboxes = mailboxes or Mailboxes(self.dispatcher)
         self._threads = BodyThreads()
         self._bodies = Bodies(self._threads, timing.cancel_grace.total_seconds())
         payloads = Payloads(parts.codec, parts.blobs, parts.limits)
@@ -66,6 +97,14 @@ class Executor:
     def stuck(self) -> int:
         """Bodies that were given up on and still live."""
         return self._bodies.stuck
+
+    async def dispatch(self, run_id: RunId, command: Command[R]) -> R:
+        """Dispatch a command about a run: between two folds, if this process works on it.
+
+        Raises:
+            CommandError, PortError: as the dispatcher does.
+        """
+        return await self._mailboxes.between_folds(run_id, lambda: self.dispatcher.dispatch(command))
 
     def close(self) -> None:
         """Let idle threads end."""
@@ -80,7 +119,7 @@ class Executor:
         run = lease.run
         served = self._registry.by_fingerprint(run.workflow, run.version, run.fingerprint)
         if served is None:
-            await self._release(lease.job)
+            await self.release(lease.job)
             return "released"
         box = self._mailboxes.open(run.id, _fresh_state(run, served))
         word = "released"
@@ -88,7 +127,7 @@ class Executor:
             with self.live.join(lease.job, lease.lease_id, until) as seat:
                 job: Job | None = lease.job
                 while job is not None:
-                    seat.job, seat.recording = job, False
+                    seat.turn_to(job)
                     job, word = await self._attempt(run, job, served, seat, box, keep)
         finally:
             self._mailboxes.close(box)
@@ -105,12 +144,12 @@ class Executor:
                 outcome = Cancelled()
             else:
                 work = Work(run=run, job=job, served=served, seat=seat, box=box, report=report)
-                outcome = await self._attempts.make(work)
+                outcome = await self._made(work)
         finally:
             started_told = await report.close()
         if isinstance(outcome, Released):
             if outcome.reason is Stop.SHUTDOWN:
-                await self._release(job)
+                await self.release(job)
             return None, str(outcome.reason)
         command = FinishAttempt(
             job=job, plan=served.plan, outcome=outcome, keep=keep(), started_told=started_told
@@ -119,15 +158,25 @@ class Executor:
         finished = await self._finish(command, seat, box)
         if finished is None:
             return None, "lease_lost"
+        if isinstance(outcome, Completed) and not served.plan.stages[job.stage].mapped:
+            box.keep_output(job.stage, outcome.output)  # only what is on record may reach the stages that follow
         self.finished += 1
         word = "retrying" if finished.will_retry else type(outcome).__name__.lower()
         await self._tell(job, finished, box, word)
         return finished.job, word
 
+    async def _made(self, work: Work) -> Outcome | Released:
+        try:
+            return await self._attempts.make(work)
+        except Exception as error:  # a mistake of ours, or a value that broke our code: never a stuck run
+            logger.exception("attempt_crashed", run=work.run.id, stage=work.job.stage, index=work.job.index)
+            return Failed(failure=failure_of(error, code="internal"))
+
     async def _finish(self, command: FinishAttempt, seat: Seat, box: Box) -> AttemptFinished | None:
         """Record the outcome, for as long as the lease lasts; None when the lease is gone."""
         delay = 0.05
-        where = {"run": command.job.run_id, "stage": command.job.stage}
+        refusals = 0
+        where = {"run": command.job.run_id, "stage": command.job.stage, "index": command.job.index}
         while True:
             try:
                 return await box.finish(command)
@@ -135,7 +184,8 @@ class Executor:
                 return None
             except PortError as error:
                 left = seat.until - asyncio.get_running_loop().time()
-                if seat.stop is Stop.LEASE_LOST or left <= 0:
+                refusals += not isinstance(error, _PASSING)
+                if seat.stop is Stop.LEASE_LOST or left <= 0 or refusals >= MOST_REFUSALS:
                     logger.warning("outcome_not_recorded", **where, error=str(error))
                     return None
                 if not isinstance(error, UnknownOutcomeError):
@@ -174,7 +224,8 @@ class Executor:
         except PortError as error:
             logger.warning("hint_not_sent", error=str(error))
 
-    async def _release(self, job: Job) -> None:
+    async def release(self, job: Job) -> None:
+        """Give the job back, its attempt refunded."""
         try:
             released = await self.dispatcher.dispatch(ReleaseJob(job=job))
         except PortError as error:  # the lease runs out by itself
@@ -197,5 +248,3 @@ def cancel_seats(executor: Executor, run_id: RunId) -> int:
     for seat in seats:
         seat.tell(Stop.CANCELLED)
     return len(seats)
-
-

@@ -35,6 +35,12 @@ class Seat:
     stop: Stop | None = None
     _on_stop: Callable[[Stop], None] | None = None
 
+    def turn_to(self, job: Job) -> None:
+        """Go on with this job under the same lease. A time-out that came as the last body ended is not this one's."""
+        self.job, self.recording = job, False
+        if self.stop is Stop.TIMED_OUT:
+            self.stop = None
+
     def tell(self, reason: Stop) -> None:
         """Tell the attempt to end. The first reason stays, but a lost lease outweighs all."""
         if self.stop is None or reason is Stop.LEASE_LOST:

@@ -1,18 +1,25 @@
 """Mailboxes: finishes of one run that arrive while a Change of it is in flight wait, and are folded into the next.
 
 A box lives while this process works on its run; it keeps the run's state as its last fold left it, so that a linear run
-is read once, and what upstream stages put out.
+is read once, and what upstream stages put out. Other commands about the run take their turn between two folds: decided
+beside them they would meet a newer revision again and again.
 """
 
-from asyncio import Future, Task, get_running_loop
+from asyncio import Future, Lock, Task, get_running_loop
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
+from mainspring.hosts.execution.payloads import is_reference
 from mainspring.kernel.commands.attempt_finish import AttemptFinished, FinishAttempt
 from mainspring.kernel.dispatcher import Dispatcher
-from mainspring.ports.errors import LeaseLostError
+from mainspring.ports.errors import LeaseLostError, PortError
 from mainspring.ports.names import Payload, RunId, StageId
 from mainspring.ports.records import RunState
 
+T = TypeVar("T")
+
 _Waiting = tuple[FinishAttempt, "Future[AttemptFinished]"]
+_Answers = list[AttemptFinished | LeaseLostError]
 
 
 class Box:
@@ -25,9 +32,14 @@ class Box:
         #: outputs of ended upstream stages, by stage, in order of index
         self.outputs: dict[StageId, tuple[Payload, ...]] = {}
         self._dispatcher = dispatcher
+        self._turn = Lock()  #: held while a command about the run is decided and committed
         self._waiting: list[_Waiting] = []
-        self._alone = False  #: a finish is being committed without a driver
         self._driver: Task[None] | None = None
+
+    def keep_output(self, stage: StageId, output: Payload) -> None:
+        """Remember a recorded output for the stages that follow here; a large one is read again where it is needed."""
+        if not is_reference(output):
+            self.outputs[stage] = (output,)
 
     async def finish(self, command: FinishAttempt) -> AttemptFinished:
         """Decide and commit this finish, with whatever else of the run is waiting.
@@ -36,62 +48,71 @@ class Box:
             LeaseLostError: nothing of the attempt was written.
             PortError: the store failed.
         """
-        if self.holders == 1 and self._driver is None and not self._alone:
-            return await self._finish_alone(command)
-        future: Future[AttemptFinished] = get_running_loop().create_future()
+        if not self._turn.locked() and not self._waiting:  # the usual case: nothing to fold, no driver needed
+            async with self._turn:
+                (answer,) = await self._commit([command])
+            if isinstance(answer, LeaseLostError):
+                raise answer
+            return answer
+        loop = get_running_loop()
+        future: Future[AttemptFinished] = loop.create_future()
         self._waiting.append((command, future))
-        if not self._alone:
-            self._start_driver()
+        if self._driver is None:
+            self._driver = loop.create_task(self._drive(), name=f"mailbox {self.run_id}")
         return await future
 
-    async def _finish_alone(self, command: FinishAttempt) -> AttemptFinished:
-        """The usual case: nobody else here works on the run, so there is nothing to fold and no driver is needed."""
-        self._alone = True
-        try:
-            (answer,), self.state = await self._dispatcher.dispatch_all(self.run_id, [command], self.state)
-        except BaseException:
-            self.state = None  # what was written is unknown here: the next fold reads
-            raise
-        finally:
-            self._alone = False
-            if self._waiting:  # somebody joined meanwhile
-                self._start_driver()
-        if isinstance(answer, LeaseLostError):
-            raise answer
-        return answer
-
-    def _start_driver(self) -> None:
-        if self._driver is None:
-            self._driver = get_running_loop().create_task(self._drive(), name=f"mailbox {self.run_id}")
+    async def between_folds(self, act: Callable[[], Awaitable[T]]) -> T:
+        """Do something about the run that is no finish; what it wrote is read before the next fold."""
+        async with self._turn:
+            try:
+                return await act()
+            finally:
+                self.state = None
 
     async def _drive(self) -> None:
         try:
             while self._waiting:
-                batch, self._waiting = self._waiting, []
-                await self._commit(batch)
+                async with self._turn:
+                    batch, self._waiting = self._waiting, []
+                    await self._settle(batch)
         finally:
             self._driver = None
 
-    async def _commit(self, batch: list[_Waiting]) -> None:
+    async def _settle(self, batch: list[_Waiting]) -> None:
         try:
-            answers, self.state = await self._dispatcher.dispatch_all(
-                self.run_id, [command for command, _ in batch], self.state
-            )
-        except BaseException as error:
-            self.state = None  # what was written is unknown here: the next fold reads
+            answers = await self._commit([command for command, _ in batch])
+        except PortError as error:
             for _, future in batch:
-                if not future.done():
-                    future.set_exception(error)
-            if not isinstance(error, Exception):
-                raise
-            return
-        for (_, future), answer in zip(batch, answers, strict=True):
-            if future.done():
-                continue
-            if isinstance(answer, LeaseLostError):
-                future.set_exception(answer)
+                _fail(future, error)
+        except Exception as error:  # noqa: BLE001  a mistake about one of them: the others must not suffer for it
+            if len(batch) == 1:
+                _fail(batch[0][1], error)
             else:
-                future.set_result(answer)
+                for one in batch:
+                    await self._settle([one])
+        except BaseException as error:
+            for _, future in batch:
+                _fail(future, error)
+            raise
+        else:
+            for (_, future), answer in zip(batch, answers, strict=True):
+                if isinstance(answer, LeaseLostError):
+                    _fail(future, answer)
+                elif not future.done():
+                    future.set_result(answer)
+
+    async def _commit(self, commands: list[FinishAttempt]) -> _Answers:
+        try:
+            answers, self.state = await self._dispatcher.dispatch_all(self.run_id, commands, self.state)
+        except BaseException:
+            self.state = None  # what was written is unknown here: the next fold reads
+            raise
+        return answers
+
+
+def _fail(future: "Future[AttemptFinished]", error: BaseException) -> None:
+    if not future.done():
+        future.set_exception(error)
 
 
 class Mailboxes:
@@ -117,3 +138,8 @@ class Mailboxes:
         box.holders -= 1
         if box.holders == 0:
             del self._boxes[box.run_id]
+
+    async def between_folds(self, run_id: RunId, act: Callable[[], Awaitable[T]]) -> T:
+        """Do something about a run, in its turn if this process works on it."""
+        box = self._boxes.get(run_id)
+        return await act() if box is None else await box.between_folds(act)

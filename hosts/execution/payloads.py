@@ -12,6 +12,11 @@ from mainspring.ports.names import BlobKey, Payload, RunId
 _REFERENCE = "@"
 
 
+def is_reference(payload: Payload) -> bool:
+    """Whether the payload lies in the blob store."""
+    return payload.startswith(_REFERENCE)
+
+
 class Payloads:
     """Codec and blob store as one."""
 
@@ -50,7 +55,7 @@ class Payloads:
         Raises:
             PortError: the blob is not there, or not what was put.
         """
-        if not payload.startswith(_REFERENCE):
+        if not is_reference(payload):
             return payload
         key = BlobKey(payload[1:])
         content = await self._blobs.get(key)

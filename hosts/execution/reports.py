@@ -2,6 +2,7 @@
 
 import asyncio
 from asyncio import AbstractEventLoop, Task, TimerHandle
+from contextlib import suppress
 
 import structlog
 
@@ -48,7 +49,8 @@ class Report:
         if here:
             self._take((done, total, message))
         else:
-            self._loop.call_soon_threadsafe(self._take, (done, total, message))
+            with suppress(RuntimeError):  # the loop has closed: a thread that was given up on still talks
+                self._loop.call_soon_threadsafe(self._take, (done, total, message))
 
     async def close(self) -> bool:
         """Stop reporting, the last word written; whether the start was told apart."""

@@ -16,7 +16,7 @@ from mainspring.hosts.execution.registry import WorkflowRegistry
 from mainspring.hosts.upkeep.relay import Relay
 from mainspring.hosts.upkeep.ticks import Upkeep
 from mainspring.ports.errors import PortError
-from mainspring.ports.names import RunId, WorkerId
+from mainspring.ports.names import LeaseId, RunId, WorkerId
 from mainspring.ports.records import JobKey, Lease, Pointer
 
 T = TypeVar("T")
@@ -66,9 +66,11 @@ class ServerlessHost:
     ) -> None:
         self._parts = parts
         self._registry = registry
-        self._timing = timing or Timing()
+        chosen = timing or Timing()
+        # a body that does not listen must not carry the invocation past its end
+        self._timing = attrs.evolve(chosen, cancel_grace=min(chosen.cancel_grace, margin / 2))
         self._executor = Executor(parts, registry, self._timing)
-        self._upkeep = Upkeep(parts.store, self._executor.dispatcher)
+        self._upkeep = Upkeep(parts.store, self._executor.dispatch)
         self._worker = WorkerId(f"{name}-{parts.ids.new_lease_id()[:8]}")
         self._margin = margin
         self._concurrency = concurrency
@@ -150,7 +152,9 @@ class ServerlessHost:
         if not leases:
             return []
         until = began + length.total_seconds()
-        out_of_time = loop.call_later(max(0.0, (left - self._margin).total_seconds()), self._hand_back)
+        mine = {lease.lease_id for lease in leases}
+        last_call = left - self._margin - self._timing.cancel_grace
+        out_of_time = loop.call_later(max(0.0, last_call.total_seconds()), self._hand_back, mine)
         try:
             return list(await asyncio.gather(*(self._execute(lease, until, budget) for lease in leases)))
         finally:
@@ -163,16 +167,17 @@ class ServerlessHost:
             logger.exception("attempt_crashed", run=lease.job.run_id, stage=lease.job.stage)
             return "crashed"
 
-    def _hand_back(self) -> None:
-        """The invocation's time is nearly over: give jobs back in time."""
+    def _hand_back(self, leases: set[LeaseId]) -> None:
+        """The invocation's time is nearly over: give its jobs back in time."""
         for seat in self._executor.live:
-            seat.tell(Stop.SHUTDOWN)
+            if seat.lease_id in leases:
+                seat.tell(Stop.SHUTDOWN)
 
     async def _part(self, name: str, part: Awaitable[T], otherwise: T) -> T:
         try:
             return await part
-        except PortError as error:
-            logger.warning("maintenance_failed", part=name, error=str(error))
+        except Exception as error:  # noqa: BLE001  a part that raises leaves the others their turn
+            logger.warning("maintenance_failed", part=name, error=f"{type(error).__name__}: {error}")
             return otherwise
 
     async def _ask_for_next_tick(self) -> None:

@@ -4,6 +4,7 @@ Reads what is there, publishes, waits for the sink's word, settles. A crash in b
 and nothing that did not commit is ever seen.
 """
 
+import asyncio
 from datetime import timedelta
 
 import structlog
@@ -15,6 +16,10 @@ from mainspring.ports.errors import LeaseLostError
 from mainspring.ports.event_sink import EventSink
 from mainspring.ports.names import LeaseId
 from mainspring.ports.persistence import Persistence
+from mainspring.ports.records import Event
+
+PATIENCE = 0.75
+"""Share of the relay's lease that a sink may take: another relay must not publish the same meanwhile."""
 
 logger = structlog.get_logger("mainspring.relay")
 
@@ -49,11 +54,7 @@ class Relay:
         events = await self._store.unpublished(self._batch)
         if not events:
             return None
-        answers: list[str | None]
-        try:
-            answers = await self._sink.publish(events)
-        except Exception as error:  # noqa: BLE001  a sink that raises confirmed nothing
-            answers = [f"{type(error).__name__}: {error}"] * len(events)
+        answers = await self._publish(events)
         command = SettleOutbox(lease_id=self._lease_id, events=tuple(events), answers=tuple(answers), retry=PUBLISHING)
         try:
             settled = await self._dispatcher.dispatch(command)
@@ -63,6 +64,19 @@ class Relay:
             refused = next((answer for answer in answers if answer is not None), None)
             logger.warning("events_refused", postponed=settled.postponed, dead=settled.dead, error=refused)
         return settled
+
+    async def _publish(self, events: list[Event]) -> list[str | None]:
+        """The sink's answers; a sink that raises, takes longer than the lease allows, or answers nonsense confirmed
+        nothing.
+        """
+        try:
+            async with asyncio.timeout(self._length.total_seconds() * PATIENCE):
+                answers = list(await self._sink.publish(events))
+        except Exception as error:  # noqa: BLE001  whatever a sink raises
+            return [f"{type(error).__name__}: {error}"] * len(events)
+        if len(answers) != len(events):
+            return [f"the sink answered {len(answers)} times for {len(events)} events"] * len(events)
+        return answers
 
     async def close(self) -> None:
         """Give the lease back."""

@@ -1,36 +1,71 @@
 """Ticks: reap leases that ran out, end runs past their deadline."""
 
 from datetime import datetime
+from typing import Protocol, TypeVar
 
 import structlog
 
 from mainspring.kernel.commands.lease_reap import ReapLease
 from mainspring.kernel.commands.run_expire import ExpireRun
-from mainspring.kernel.dispatcher import Dispatcher
+from mainspring.kernel.decision import Command
 from mainspring.ports.errors import CommandError, ContendedError
 from mainspring.ports.names import RunId
 from mainspring.ports.persistence import Persistence
-from mainspring.ports.records import JobKey
+from mainspring.ports.records import ExpiredLease, JobKey
 
 logger = structlog.get_logger("mainspring.upkeep")
+
+BATCH = 100
+MOST_BATCHES = 20
+"""So many rows are read at once, and so many times in one tick at most."""
+
+R = TypeVar("R")
+
+
+class Dispatch(Protocol):
+    """Takes a command about a run to its decision."""
+
+    async def __call__(self, run_id: RunId, command: Command[R]) -> R:
+        """The command's result."""
+        ...
 
 
 class Upkeep:
     """One host's upkeep of the store."""
 
-    def __init__(self, store: Persistence, dispatcher: Dispatcher) -> None:
+    def __init__(self, store: Persistence, dispatch: Dispatch) -> None:
+        """``dispatch`` takes a command about a run to its decision, in its turn with others about that run."""
         self._store = store
-        self._dispatcher = dispatcher
+        self._dispatch = dispatch
 
-    async def reap(self, limit: int = 100) -> list[JobKey]:
-        """Take up to ``limit`` jobs from workers that were not heard of; their keys."""
+    async def reap(self) -> list[JobKey]:
+        """Take jobs from workers that were not heard of; their keys."""
         reaped: list[JobKey] = []
-        for expired in await self._store.expired_leases(limit):
+        for _ in range(MOST_BATCHES):
+            found = await self._store.expired_leases(BATCH)
+            reaped += await self._reap(found)
+            if len(found) < BATCH:
+                break
+        return reaped
+
+    async def expire(self) -> list[RunId]:
+        """End runs whose deadline has passed; their ids."""
+        expired: list[RunId] = []
+        for _ in range(MOST_BATCHES):
+            found = await self._store.overdue_runs(BATCH)
+            expired += await self._expire(found)
+            if len(found) < BATCH:
+                break
+        return expired
+
+    async def _reap(self, found: list[ExpiredLease]) -> list[JobKey]:
+        reaped: list[JobKey] = []
+        for expired in found:
             job = expired.job
             if job.lease_id is None:
                 continue
             try:
-                result = await self._dispatcher.dispatch(ReapLease(key=job.key, lease_id=job.lease_id))
+                result = await self._dispatch(job.run_id, ReapLease(key=job.key, lease_id=job.lease_id))
             except (CommandError, ContendedError) as error:  # one row never stops the others
                 logger.warning("lease_not_reaped", run=job.run_id, stage=job.stage, error=str(error))
                 continue
@@ -47,12 +82,11 @@ class Upkeep:
                 reaped.append(job.key)
         return reaped
 
-    async def expire(self, limit: int = 100) -> list[RunId]:
-        """End up to ``limit`` runs whose deadline has passed; their ids."""
+    async def _expire(self, found: list[RunId]) -> list[RunId]:
         expired: list[RunId] = []
-        for run_id in await self._store.overdue_runs(limit):
+        for run_id in found:
             try:
-                result = await self._dispatcher.dispatch(ExpireRun(run_id=run_id))
+                result = await self._dispatch(run_id, ExpireRun(run_id=run_id))
             except (CommandError, ContendedError) as error:
                 logger.warning("run_not_expired", run=run_id, error=str(error))
                 continue

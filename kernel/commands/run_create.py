@@ -51,16 +51,15 @@ class CreateRun(Command[RunCreated]):
     start_at: datetime | None = None
     timeout: timedelta | None = None  #: None: the workflow's
     run_id: RunId | None = None  #: chosen beforehand when the input lies in a blob named after it
-    content_hash: str | None = None  #: of the input, where ``input`` is a reference that no repeat would share
+    #: of input and config as they were asked for; None: they are hashed as they are given here
+    content_hash: str | None = None
 
 
 def request_hash(command: CreateRun) -> str:
-    """Hash of what a start asks for; the same for the same request."""
+    """Hash of what a start asks for; the same for the same request, whichever version of the workflow answers it."""
     parts = [
         command.plan.workflow,
-        command.plan.version,
-        command.content_hash or command.input,
-        command.config,
+        command.content_hash or [command.input, command.config],
         command.metadata,
         command.tags,
         command.priority,

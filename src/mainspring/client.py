@@ -1,7 +1,7 @@
 """The client: start runs, look at them, wait for them. Knows no adapter; ``engine`` gives it the parts."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -12,20 +12,23 @@ from mainspring.handles import RunHandle
 from mainspring.hosts.execution.parts import Parts
 from mainspring.hosts.execution.payloads import Payloads
 from mainspring.hosts.execution.registry import Served, WorkflowRegistry
+from mainspring.hosts.node_worker.worker import Worker
 from mainspring.kernel.advance import group
 from mainspring.kernel.commands.common import require_run
 from mainspring.kernel.commands.run_cancel import CancelRun
-from mainspring.kernel.commands.run_create import CreateRun, RunCreated
+from mainspring.kernel.commands.run_create import RunCreated
 from mainspring.kernel.commands.run_signal import SignalRun
+from mainspring.kernel.decision import Command
 from mainspring.kernel.definition import Workflow
 from mainspring.kernel.dispatcher import Dispatcher
 from mainspring.ports.names import Payload, RunId, SignalId, StageId, WorkflowId
 from mainspring.ports.records import TERMINAL_RUN_STATUSES, Pointer, Run, RunFilter, RunStatus, StageStatus
-from mainspring.requests import Requests, StartOptions, check_options
+from mainspring.requests import Requests, StartOptions, check_options, check_texts
 from mainspring.results import Results
 
 I = TypeVar("I")  # noqa: E741  input, as in Stage[I, O]
 O = TypeVar("O")  # noqa: E741
+R = TypeVar("R")
 
 BATCH = 500
 """Starts of ``start_many`` that are under way at once."""
@@ -42,17 +45,17 @@ class Page:
 class Client:
     """Commands and reads for callers."""
 
-    def __init__(self, parts: Parts, registry: WorkflowRegistry, dispatcher: Dispatcher) -> None:
+    def __init__(
+        self, parts: Parts, registry: WorkflowRegistry, dispatcher: Dispatcher, worker: Worker | None = None
+    ) -> None:
+        """``worker``: in this process, if there is one; what is done to its runs takes its turn with it."""
         self._parts = parts
         self._registry = registry
         self._dispatcher = dispatcher
+        self._worker = worker
         self._payloads = Payloads(parts.codec, parts.blobs, parts.limits)
         self._requests = Requests(self._payloads, parts.ids)
         self.results = Results(parts.store, parts.feed)
-        #: told of runs that this process cancels, so that a worker in it need not wait for its heartbeat
-        self.on_cancel: Callable[[RunId], None] | None = None
-        #: told of runs that this process starts for later, so that a worker in it does not sleep past their moment
-        self.on_postponed: Callable[[], None] | None = None
 
     async def start(self, workflow: Workflow[I, O] | str, value: I, options: StartOptions) -> RunHandle[O]:
         """Start one run; see ``Mainspring.start``."""
@@ -75,15 +78,16 @@ class Client:
             raise InvalidValueError(subject, (Problem("$", f"expected {len(inputs)}, found {len(keys)}"),))
         served = self._served(workflow)
         check_options(options)
+        commands = await self._requests.create_many(served, inputs, keys, options)
         handles: list[RunHandle[O]] = []
-        for begin in range(0, len(inputs), BATCH):
-            chunk = range(begin, min(begin + BATCH, len(inputs)))
-            commands: list[CreateRun] = []
-            for place in chunk:
-                one = options if keys is None else attrs.evolve(options, key=keys[place])
-                commands.append(await self._requests.create(served, inputs[place], one))
-            created = await asyncio.gather(*map(self._dispatcher.dispatch, commands))
+        for begin in range(0, len(commands), BATCH):
+            chunk = commands[begin : begin + BATCH]
+            answers = await asyncio.gather(*map(self._dispatcher.dispatch, chunk), return_exceptions=True)
+            created = [answer for answer in answers if isinstance(answer, RunCreated)]
             await self._announce(created)
+            for answer in answers:
+                if isinstance(answer, BaseException):
+                    raise answer
             handles += [RunHandle(self, one.run.id, created=one.created) for one in created]
         return handles
 
@@ -144,23 +148,22 @@ class Client:
 
     async def cancel(self, run_id: RunId, reason: str | None, *, idempotency_key: str | None = None) -> RunStatus:
         """Stop the run."""
+        check_texts("cancel", reason=reason, idempotency_key=idempotency_key)
         command = CancelRun(run_id=run_id, reason=reason, idempotency_key=idempotency_key)
-        cancelled = await self._dispatcher.dispatch(command)
+        cancelled = await self._dispatch(run_id, command)
         if cancelled.status in TERMINAL_RUN_STATUSES:
             self.results.ended(run_id)
             await self._parts.feed.ended([run_id])
-        elif self.on_cancel is not None:
-            self.on_cancel(run_id)
+        elif self._worker is not None:
+            self._worker.cancelling(run_id)
         return cancelled.status
 
     async def signal(self, run_id: RunId, name: str, payload: Any, *, id: str | None = None) -> bool:
         """Send the run a message; whether it is a new one."""
-        text = self._payloads.codec.encode(payload, f"payload of signal {name!r}")
-        if not self._payloads.is_small(text):
-            text = await self._payloads.spill(text, run_id, "signal")
-        sent = await self._dispatcher.dispatch(
-            SignalRun(run_id=run_id, signal=name, payload=text, signal_id=None if id is None else SignalId(id))
-        )
+        check_texts("signal", name=name, id=id)
+        text = await self._payloads.store(payload, run_id, "signal", f"payload of signal {name!r}")
+        signal_id = None if id is None else SignalId(id)
+        sent = await self._dispatch(run_id, SignalRun(run_id=run_id, signal=name, payload=text, signal_id=signal_id))
         return not sent.duplicate
 
     def handle(self, run_id: str) -> RunHandle[Any]:
@@ -177,8 +180,13 @@ class Client:
         pointers = [Pointer(run_id=one.run.id, stage=StageId(""), index=0) for one in new if one.due]
         if pointers:
             await self._parts.transport.send(pointers)
-        if len(pointers) < len(new) and self.on_postponed is not None:
-            self.on_postponed()
+        if len(pointers) < len(new) and self._worker is not None:
+            self._worker.replan()
+
+    async def _dispatch(self, run_id: RunId, command: Command[R]) -> R:
+        if self._worker is None:
+            return await self._dispatcher.dispatch(command)
+        return await self._worker.executor.dispatch(run_id, command)
 
     async def _ended(self, run_id: RunId) -> Run:
         waiting = asyncio.ensure_future(self.results.wait(run_id))

@@ -1,8 +1,6 @@
 """The composition root: URLs to adapters, adapters to hosts. The only module of the face that names adapters."""
 
 import asyncio
-import logging
-import sys
 from asyncio import Task
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
@@ -18,8 +16,9 @@ from mainspring.client import Client, Page
 from mainspring.handles import RunHandle
 from mainspring.hosts.execution.parts import Parts
 from mainspring.hosts.execution.registry import WorkflowRegistry
+from mainspring.hosts.node_worker import logs
 from mainspring.hosts.node_worker.settings import WorkerSettings
-from mainspring.hosts.node_worker.worker import Worker
+from mainspring.hosts.node_worker.worker import Worker, WorkerDiedError
 from mainspring.kernel.definition import Workflow
 from mainspring.kernel.dispatcher import Dispatcher
 from mainspring.ports.codec import Limits
@@ -28,6 +27,8 @@ from mainspring.ports.event_sink import EventSink
 from mainspring.ports.names import RunId, WorkflowId
 from mainspring.ports.records import Run, RunFilter, RunStatus
 from mainspring.requests import Options, SharedOptions, StartOptions
+
+logger = structlog.get_logger("mainspring.engine")
 
 I = TypeVar("I")  # noqa: E741  input, as in Stage[I, O]
 O = TypeVar("O")  # noqa: E741
@@ -108,7 +109,7 @@ class Mainspring:
         url: the store; default ``MAINSPRING_DATABASE``, or ``sqlite:///mainspring.db``.
         workflows: what this process can start and execute.
         worker: whether to execute in this process.
-        concurrency, lease, settings: of the worker; defaults from ``MAINSPRING_*``.
+        concurrency, settings: of the worker; defaults from ``MAINSPRING_*``.
         blobs: directory for large payloads; default: beside the database.
         sink: where committed events go. Giving one makes the store write events, for every process that uses it.
         limits: on payloads.
@@ -132,6 +133,12 @@ class Mainspring:
     ) -> None:
         from mainspring.settings import from_environment  # environ-config imports boto3 where it is installed: 0.3 s
 
+        if parts is not None and not (url is blobs is sink is limits is None):
+            msg = "parts= brings its own store, blobs, sink and limits; leave url=, blobs=, sink= and limits= out"
+            raise SettingsError(msg)
+        if settings is not None and concurrency is not None:
+            msg = "settings= says how many attempts run at once; leave concurrency= out"
+            raise SettingsError(msg)
         said = from_environment()
         self.url = url if url is not None else said.database
         self.settings = settings if settings is not None else said.worker(concurrency=concurrency)
@@ -146,6 +153,7 @@ class Mainspring:
         self._client: Client | None = None
         self._worker: Worker | None = None
         self._working: Task[None] | None = None
+        self._died: UnavailableError | None = None
 
     # -- life ------------------------------------------------------------------------------------------------------
 
@@ -162,17 +170,7 @@ class Mainspring:
             registry = WorkflowRegistry(self._workflows, parts.codec)
             if parts.sink is not None:
                 await parts.store.write_events(on=True)
-            if self._wants_worker and registry.routes():
-                self._worker = Worker(parts, registry, self.settings, self._on_ended)
-                dispatcher = self._worker.executor.dispatcher
-                self._working = asyncio.get_running_loop().create_task(self._worker.run(), name="mainspring worker")
-            else:
-                dispatcher = Dispatcher(parts.store, parts.clock, parts.ids)
-            self._client = Client(parts, registry, dispatcher)
-            if self._worker is not None:
-                worker = self._worker
-                self._client.on_cancel = lambda run_id: worker.look(run_id, cancelling=True)
-                self._client.on_postponed = worker.replan
+            self._begin(parts, registry)
         except BaseException:
             await _close(parts)
             raise
@@ -183,22 +181,49 @@ class Mainspring:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Stop working: bodies get the grace, then their jobs are given back; close the store."""
-        await self.close()
+        try:
+            await self.close()
+        except WorkerDiedError:
+            if error is None:  # else it was logged, and the caller's own error matters more
+                raise
 
     async def close(self) -> None:
-        """Stop working and close the store. Harmless when it is closed."""
+        """Stop working and close the store. Harmless when it is closed.
+
+        Raises:
+            WorkerDiedError: the worker in this process had died.
+        """
         parts, self._parts = self._parts, None
         if parts is None:
             return
         try:
-            if self._client is not None:
-                await self._client.results.close()
             if self._worker is not None and self._working is not None:
                 self._worker.stop()
                 await self._working
         finally:
+            if self._client is not None:
+                await self._client.results.close()
             self._client = self._worker = self._working = None
             await _close(parts)
+
+    def _begin(self, parts: Parts, registry: WorkflowRegistry) -> None:
+        if self._wants_worker and registry.routes():
+            self._worker = Worker(parts, registry, self.settings, self._on_ended)
+            self._client = Client(parts, registry, self._worker.executor.dispatcher, self._worker)
+            self._working = asyncio.get_running_loop().create_task(self._worker.run(), name="mainspring worker")
+            self._working.add_done_callback(self._on_worker_done)
+        else:
+            self._client = Client(parts, registry, Dispatcher(parts.store, parts.clock, parts.ids))
+
+    def _on_worker_done(self, working: "Task[None]") -> None:
+        """A worker that died takes the engine with it: nobody here would execute what is started."""
+        error = None if working.cancelled() else working.exception()
+        if error is None:
+            return
+        logger.critical("worker_died", error=str(error))
+        self._died = UnavailableError(f"the worker in this process died: {error}; open another engine")
+        if self._client is not None:
+            self._client.results.fail(self._died)
 
     @property
     def worker(self) -> Worker | None:
@@ -246,10 +271,15 @@ class Mainspring:
         """
         return await self._open().start_many(workflow, inputs, keys, StartOptions(**options))
 
-    async def run(self, workflow: Workflow[I, O], input: I, /, *, timeout: timedelta | float | None = None) -> O:
+    @overload
+    async def run(self, workflow: Workflow[None, O], /, *, timeout: timedelta | float | None = None) -> O: ...
+    @overload
+    async def run(self, workflow: Workflow[I, O], input: I, /, *, timeout: timedelta | float | None = None) -> O: ...
+    async def run(
+        self, workflow: Workflow[Any, Any], input: Any = None, /, *, timeout: timedelta | float | None = None
+    ) -> Any:
         """Start a run and wait for its output: ``start`` and ``result`` in one."""
-        handle = await self.start(workflow, input)
-        return await handle.result(timeout)
+        return await (await self.start(workflow, input)).result(timeout)
 
     def handle(self, run_id: str) -> RunHandle[Any]:
         """A handle on a run by its id; nothing is read yet."""
@@ -294,6 +324,8 @@ class Mainspring:
         if self._client is None:
             msg = "the engine is not open; use `async with Mainspring(…) as engine:`"
             raise UnavailableError(msg)
+        if self._died is not None:
+            raise self._died
         return self._client
 
     def _on_ended(self, run_id: RunId, run: Run | None) -> None:
@@ -304,10 +336,7 @@ class Mainspring:
 def _log_quietly() -> None:
     """Warnings and errors to stderr, where the program has not said how it wants its structlog lines."""
     if not structlog.is_configured():
-        structlog.configure(
-            wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
-            logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        )
+        logs.configure(level="warning")
 
 
 async def _close(parts: Parts) -> None:

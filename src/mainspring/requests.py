@@ -19,6 +19,8 @@ from mainspring.ports.names import Payload, RunId
 
 PRIORITIES = range(-32_768, 32_768)
 MAX_TAGS = 50
+MOST_PROBLEMS = 50
+LONGEST = timedelta(days=36_500)
 MAX_TAG_LENGTH = 200
 
 
@@ -68,13 +70,14 @@ class Requests:
         check_options(options)
         text = self._input(served, value)
         config = self._config(served, options.config)
+        given = self._payloads.codec.encode(dict(options.config or {}), "config")
+        # of what was asked for: defaults that a later version fills in differently must not make it another request
+        content_hash = hashlib.sha256(f"{text}\x1f{given}".encode()).hexdigest()
         run_id: RunId | None = None
-        content_hash: str | None = None
         stored, elements = text, None
         mapped = any(stage.mapped for stage in served.plan.sources)
         if mapped or not self._payloads.is_small(text):
             run_id = self._ids.new_run_id()
-            content_hash = hashlib.sha256(text.encode()).hexdigest()
         if run_id is not None and not self._payloads.is_small(text):
             stored = await self._payloads.spill(text, run_id, "input")
         if run_id is not None and mapped:
@@ -95,6 +98,28 @@ class Requests:
             run_id=run_id,
             content_hash=content_hash,
         )
+
+    async def create_many(
+        self, served: Served, values: Sequence[Any], keys: Sequence[str | None] | None, options: StartOptions
+    ) -> list[CreateRun]:
+        """The commands that start a run per value; should any be wrong, all problems are told and nothing is started.
+
+        Raises:
+            InvalidValueError: with the place of each wrong value, ``$[3].price``, up to 50 problems.
+        """
+        commands: list[CreateRun] = []
+        problems: list[Problem] = []
+        for place, value in enumerate(values):
+            one = options if keys is None else attrs.evolve(options, key=keys[place])
+            try:
+                commands.append(await self.create(served, value, one))
+            except InvalidValueError as error:
+                problems += [Problem(f"$[{place}]{found.path[1:]}", found.message) for found in error.problems]
+                if len(problems) >= MOST_PROBLEMS:
+                    break
+        if problems:
+            raise InvalidValueError(f"inputs of workflow {served.plan.workflow}", tuple(problems[:MOST_PROBLEMS]))
+        return commands
 
     def _subject(self, served: Served) -> str:
         return f"input of workflow {served.plan.workflow}"
@@ -127,7 +152,7 @@ class Requests:
                 ]
         if problems:
             subject = f"config of workflow {served.plan.workflow}"
-            raise InvalidValueError(subject, tuple(problems[:50]))
+            raise InvalidValueError(subject, tuple(problems[:MOST_PROBLEMS]))
         return codec.encode(whole, "config") if whole else None
 
 
@@ -135,16 +160,38 @@ def check_options(options: StartOptions) -> None:
     """Raises ``InvalidValueError``: an option cannot be followed; all of them told."""
     problems = [*_key_problems(options.key), *_tag_problems(options.tags)]
     priority = options.priority
-    if priority is not None and (isinstance(priority, bool) or priority not in PRIORITIES):
+    if priority is not None and (type(priority) is not int or priority not in PRIORITIES):
         most = f"must be between {PRIORITIES[0]} and {PRIORITIES[-1]}, found {priority!r}"
         problems.append(Problem("$.priority", most))
-    if options.start_at is not None and options.start_at.tzinfo is None:
-        problems.append(Problem("$.start_at", "must have a time zone; found a naive datetime"))
-    if options.timeout is not None and options.timeout <= timedelta(0):
-        problems.append(Problem("$.timeout", f"must be positive, found {options.timeout}"))
+    problems += _time_problems(options)
     if problems:
         subject = "options of a start"
         raise InvalidValueError(subject, tuple(problems))
+
+
+def check_texts(subject: str, **texts: str | None) -> None:
+    """Raises ``InvalidValueError``: a text is empty, too long, or holds what a terminal or a store would not take."""
+    problems = [
+        problem
+        for name, text in texts.items()
+        if text is not None
+        for problem in _text_problems(f"$.{name}", text, MAX_KEY_LENGTH)
+    ]
+    if problems:
+        raise InvalidValueError(subject, tuple(problems))
+
+
+def _time_problems(options: StartOptions) -> list[Problem]:
+    problems: list[Problem] = []
+    start_at: object = options.start_at
+    timeout: object = options.timeout
+    if start_at is not None and not isinstance(start_at, datetime):
+        problems.append(Problem("$.start_at", f"must be an aware datetime, found {start_at!r}"))
+    elif isinstance(start_at, datetime) and start_at.tzinfo is None:
+        problems.append(Problem("$.start_at", "must have a time zone; found a naive datetime"))
+    if timeout is not None and not (isinstance(timeout, timedelta) and timedelta(0) < timeout <= LONGEST):
+        problems.append(Problem("$.timeout", f"must be a timedelta, positive, at most 100 years; found {timeout!r}"))
+    return problems
 
 
 def _key_problems(key: str | None) -> list[Problem]:
@@ -154,8 +201,9 @@ def _key_problems(key: str | None) -> list[Problem]:
 
 
 def _tag_problems(tags: Sequence[str]) -> list[Problem]:
-    if isinstance(tags, str):
-        return [Problem("$.tags", "must be a list of texts, found one text")]
+    found: object = tags
+    if isinstance(found, str) or not isinstance(found, Sequence):
+        return [Problem("$.tags", f"must be a list of texts, found {found!r}")]
     if len(tags) > MAX_TAGS:
         return [Problem("$.tags", f"at most {MAX_TAGS} tags, found {len(tags)}")]
     return [

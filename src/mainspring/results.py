@@ -5,7 +5,7 @@ from asyncio import Event, Future, Task
 from collections.abc import Collection
 from datetime import timedelta
 
-from mainspring.ports.errors import PortError
+from mainspring.ports.errors import MainspringError, PortError, UnavailableError
 from mainspring.ports.job_transport import RunFeed
 from mainspring.ports.names import RunId
 from mainspring.ports.persistence import Persistence
@@ -26,7 +26,9 @@ class Results:
         self._waiters: dict[RunId, set[Future[Run]]] = {}
         self._ended_here: set[RunId] = set()
         self._news = Event()
-        self._tasks: list[Task[None]] = []
+        self._somebody = Event()  #: somebody waits
+        self._watchers: tuple[Task[None], ...] = ()
+        self._closed: MainspringError | None = None
 
     def ended(self, run_id: RunId, run: Run | None = None) -> None:
         """This process recorded the run's end; ``run`` is the record, if it is at hand."""
@@ -39,31 +41,49 @@ class Results:
             self._news.set()
 
     async def wait(self, run_id: RunId) -> Run:
-        """The run, once its status is final. Cancel to stop waiting."""
+        """The run, once its status is final. Cancel to stop waiting.
+
+        Raises:
+            UnavailableError: this engine was closed, or its worker died, so that nobody here would hear of the end.
+        """
+        if self._closed is not None:
+            raise self._closed
         loop = asyncio.get_running_loop()
         future: Future[Run] = loop.create_future()
         self._waiters.setdefault(run_id, set()).add(future)
+        self._somebody.set()
         try:
-            if not self._tasks:
-                self._tasks = [loop.create_task(self._watch_here()), loop.create_task(self._watch_feed())]
+            if not self._watchers:
+                self._watchers = (loop.create_task(self._watch_here()), loop.create_task(self._watch_feed()))
             await self._look([run_id])
             return await future
         finally:
-            waiting = self._waiters.get(run_id)
-            if waiting is not None:
-                waiting.discard(future)
-                if not waiting:
-                    del self._waiters[run_id]
+            self._leave(run_id, future)
 
-    async def close(self) -> None:
-        """Stop watching; who still waits is cancelled."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._tasks = []
+    def fail(self, error: MainspringError) -> None:
+        """Nobody who waits, now or later, will hear anything: tell why."""
+        self._closed = error
         for waiting in list(self._waiters.values()):
             for future in waiting:
-                future.cancel()
+                if not future.done():
+                    future.set_exception(error)
+
+    async def close(self) -> None:
+        """Stop watching; who still waits is told."""
+        self.fail(UnavailableError("the engine was closed while the run was waited for; the run goes on"))
+        watchers, self._watchers = self._watchers, ()
+        for task in watchers:
+            task.cancel()
+        await asyncio.gather(*watchers, return_exceptions=True)
+
+    def _leave(self, run_id: RunId, future: "Future[Run]") -> None:
+        waiting = self._waiters.get(run_id)
+        if waiting is not None:
+            waiting.discard(future)
+            if not waiting:
+                del self._waiters[run_id]
+        if not self._waiters:
+            self._somebody.clear()
 
     async def _watch_here(self) -> None:
         while True:
@@ -74,21 +94,26 @@ class Results:
 
     async def _watch_feed(self) -> None:
         while True:
+            await self._somebody.wait()
             try:
                 await self._feed.wait(list(self._waiters), SAFETY_POLL)
+                heard = await self._look(list(self._waiters))
             except PortError:
+                heard = False
+            if not heard:
                 await asyncio.sleep(SAFETY_POLL.total_seconds())
-            await self._look(list(self._waiters))
 
-    async def _look(self, run_ids: Collection[RunId]) -> None:
+    async def _look(self, run_ids: Collection[RunId]) -> bool:
+        """Tell who waits for those that have ended; False if the store could not be asked."""
         ids = [run_id for run_id in run_ids if run_id in self._waiters]
         for start in range(0, len(ids), CHUNK):
             try:
                 found = await self._store.finished(ids[start : start + CHUNK])
             except PortError:
-                return  # the safety poll looks again
+                return False  # the watcher looks again
             for run in found:
                 self._tell(run)
+        return True
 
     def _tell(self, run: Run) -> None:
         for future in self._waiters.get(run.id, ()):

@@ -284,3 +284,39 @@ async def test_a_result_that_is_waited_for_too_briefly_leaves_the_run_alone(engi
         with pytest.raises(TimeoutError, match="still pending"):
             await run.result(0.05)
         assert await run.result(SOON) == "hello x"
+
+
+async def test_wrong_options_are_all_told(engine_with: Engines) -> None:
+    async with engine_with(w.hello) as engine:
+        wrong: Any = {"timeout": 30, "tags": 5, "start_at": "tomorrow", "priority": 1.5, "key": ""}
+        with pytest.raises(InvalidValueError) as caught:
+            await engine.start(w.hello, "x", **wrong)
+        paths = {problem.path for problem in caught.value.problems}
+        assert paths == {"$.timeout", "$.tags", "$.start_at", "$.priority", "$.key"}
+
+
+async def test_of_many_starts_one_wrong_input_starts_none(engine_with: Engines) -> None:
+    async with engine_with(w.averaging) as engine:
+        inputs: list[Any] = [w.Order("a", [1])] * 600 + [{"id": 1, "amounts": []}]
+        with pytest.raises(InvalidValueError) as caught:
+            await engine.start_many(w.averaging, inputs)
+        assert [problem.path for problem in caught.value.problems] == ["$[600].id"]
+        assert (await engine.runs()).runs == ()
+
+
+async def test_a_key_answers_the_same_request_after_a_deploy(engine_with: Engines) -> None:
+    newer = Workflow("configured", version="2").pipe(w.filtered)
+    async with engine_with(w.configured, newer) as engine:
+        first = await engine.start(w.configured, [1, 5], key="k")
+        again = await engine.start(newer, [1, 5], key="k")
+        assert (again.id, again.created) == (first.id, False)
+
+
+async def test_texts_that_no_terminal_or_store_should_take_are_refused(engine_with: Engines) -> None:
+    async with engine_with(w.hello) as engine:
+        run = await engine.start(w.hello, "x", start_at=engine.parts.clock.now() + timedelta(hours=1))
+        for text in ("", "a\x00b", "x" * 1000, "\ud800"):
+            with pytest.raises(InvalidValueError):
+                await run.signal(text)
+            with pytest.raises(InvalidValueError):
+                await run.cancel(text)

@@ -19,7 +19,7 @@ from mainspring.kernel.advance import EMPTY_MAP
 from mainspring.kernel.dispatcher import Dispatcher
 from mainspring.ports.change import Change
 from mainspring.ports.errors import StaleChange, UnavailableError, UnknownOutcomeError
-from mainspring.ports.names import RunId, StageId
+from mainspring.ports.names import LeaseId, RunId, StageId
 from mainspring.ports.records import (
     TERMINAL_RUN_STATUSES,
     Event,
@@ -51,7 +51,7 @@ class Crash(BaseException):
 class Fault:
     """What happens at the ``at``-th point of its kind that a command passes."""
 
-    kind: str  #: crash, unavailable (any point) · stale, unknown, unknown_written (a commit) · meanwhile (any point)
+    kind: str  #: crash, unavailable, meanwhile (any point) · stale, unknown, unknown_written, between (a commit)
     at: int
     pick: int = 0  #: which deed of another process comes in between
 
@@ -93,6 +93,7 @@ class World:
         self.keys: dict[str, RunId] = {}
         self.delivered: dict[RunId, list[int]] = defaultdict(list)
         self.unparked = 0
+        self.interrupted: set[LeaseId | None] = set()  #: leases of whoever is interrupted meanwhile
         self.struck: Counter[str] = Counter()
         self._fault: Fault | None = None
         self._passed: Counter[str] = Counter()
@@ -137,8 +138,7 @@ class World:
             self._before = self.snapshot()
 
     def _strike(self, fault: Fault, name: str) -> None:
-        commits = {"stale": "commit:before", "unknown": "commit:before", "unknown_written": "commit:after"}
-        wanted = commits.get(fault.kind, "any")
+        wanted = _AT_COMMITS.get(fault.kind, "any")
         if wanted not in {"any", name} or self._passed[wanted] != fault.at:
             return
         self._fault = None
@@ -155,6 +155,7 @@ class World:
                 raise UnknownOutcomeError
             case _:
                 acting, self._acting = self._acting, []
+                self.interrupted = {job.lease_id for job in acting}
                 self.meanwhile(fault.pick)
                 self._acting = acting
 
@@ -202,7 +203,7 @@ class World:
             mine = job.lease_id in {held.lease_id for held in self._acting}
             assert mine or record.attempt == job.attempt, "a stage ended otherwise than its job stood"
             if job.lease_id is not None and record.status is StageStatus.CANCELLED:
-                gone = after.runs[key.run_id].status in TERMINAL_RUN_STATUSES
+                gone = after.runs[key.run_id].status is RunStatus.FAILED
                 told = before.runs[key.run_id].status is RunStatus.CANCELLING
                 assert gone or told, "a leased job was cancelled behind its worker's back"
         else:
@@ -211,6 +212,9 @@ class World:
     def _watch_actor(self, mine: Job, before: Snapshot, after: Snapshot) -> None:
         old, new = before.jobs.get(mine.key), after.jobs.get(mine.key)
         if old is not None and old.lease_id == mine.lease_id:
+            asleep = new is not None and new.lease_id is None and new.attempt == 0
+            if asleep and new is not None and (new.available_at is None or new.available_at > self.clock.now()):
+                assert old.wakes == mine.wakes, "a body was put to sleep over a wake-up that it had not seen"
             return
         ended = after.runs[mine.run_id].status in TERMINAL_RUN_STATUSES
         if old is None:
@@ -347,6 +351,15 @@ class World:
             skipped = set(range(1, event.seq)) - set(seen) - dead
             assert not skipped, "an event overtook another one of its run"
             seen.append(event.seq)
+
+
+#: faults that strike at commits; all others at any point
+_AT_COMMITS = {
+    "stale": "commit:before",
+    "unknown": "commit:before",
+    "unknown_written": "commit:after",
+    "between": "commit:before",
+}
 
 
 def _tally(records: list[StageRecord], jobs: list[Job]) -> StageTally:

@@ -10,6 +10,7 @@ import pytest
 
 from mainspring import Context, Retry, Workflow, stage, workflow
 from mainspring.hosts.execution.parts import Timing
+from mainspring.hosts.node_worker.chores import Chores
 from mainspring.hosts.node_worker.settings import WorkerSettings
 from mainspring.hosts.node_worker.worker import Worker, WorkerDiedError
 from mainspring.ports.errors import SettingsError, UnavailableError
@@ -154,10 +155,10 @@ async def test_claims_that_fail_are_tried_again() -> None:
 
 @pytest.mark.fault(105)
 async def test_a_loop_that_ends_takes_the_worker_down(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def ends(self: Worker) -> None:
+    async def ends(self: Chores) -> None:
         return
 
-    monkeypatch.setattr(Worker, "_upkeep_loop", ends)
+    monkeypatch.setattr(Chores, "upkeep_loop", ends)
     world = bench(hello)
     with pytest.raises(WorkerDiedError, match="upkeep loop ended"):
         await asyncio.wait_for(Worker(world.parts, world.registry, SETTINGS).run(), SOON)

@@ -1,12 +1,13 @@
 """Retry policies: delays, bounds, and which failures end the retries."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mainspring.kernel.retry import NO_RETRY, NonRetryable, Retry
+from mainspring.kernel.retry import LONGEST, NO_RETRY, NonRetryable, Retry
 from mainspring.ports.errors import DefinitionError
 
 SECOND = timedelta(seconds=1)
@@ -14,7 +15,7 @@ SECOND = timedelta(seconds=1)
 policies = st.builds(
     Retry,
     initial=st.timedeltas(min_value=timedelta(0), max_value=timedelta(hours=1)),
-    maximum=st.timedeltas(min_value=timedelta(hours=1), max_value=timedelta(days=999_999_999)),
+    maximum=st.timedeltas(min_value=timedelta(hours=1), max_value=LONGEST),
     factor=st.floats(1.0, 1000.0),
     jitter=st.floats(0.0, 1.0),
 )
@@ -94,3 +95,25 @@ def test_a_policy_that_cannot_be_followed_is_refused_by_the_name_of_its_field(fi
     options = {field: value}
     with pytest.raises(DefinitionError, match=rf"Retry\({field}="):
         Retry(**options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"non_retryable": ValueError},
+        {"non_retryable": (ValueError, "KeyError")},
+        {"initial": timedelta.max, "maximum": timedelta.max},
+        {"initial": 1},
+        {"factor": "2"},
+    ],
+)
+def test_a_policy_of_the_wrong_types_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(DefinitionError, match=r"Retry\("):
+        Retry(**wrong)
+
+
+def test_a_group_is_refused_when_any_of_its_members_is() -> None:
+    policy = Retry(non_retryable=(KeyError,))
+    nested = ExceptionGroup("outer", [ValueError(), ExceptionGroup("inner", [KeyError()])])
+    assert policy.refuses(nested)
+    assert not policy.refuses(ExceptionGroup("outer", [ValueError()]))

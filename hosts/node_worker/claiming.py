@@ -1,0 +1,139 @@
+"""The claim loop: fills free slots with due jobs, and sleeps quietly while there are none.
+
+A claim under way is never abandoned: its rows are worked off, or given back when the worker is stopping.
+"""
+
+import asyncio
+from asyncio import Event, Task
+from datetime import timedelta
+
+import structlog
+
+from mainspring.hosts.execution.executor import Executor
+from mainspring.hosts.execution.parts import Parts
+from mainspring.hosts.execution.registry import WorkflowRegistry
+from mainspring.hosts.node_worker.settings import WorkerSettings
+from mainspring.hosts.node_worker.waiting import BackOff, either, unless, within
+from mainspring.ports.errors import MainspringError, PortError
+from mainspring.ports.names import WorkerId
+from mainspring.ports.records import Hint, Lease
+
+logger = structlog.get_logger("mainspring.worker")
+
+MOMENT = timedelta(milliseconds=5)
+
+
+class StuckBodiesError(MainspringError):
+    """Too many bodies would not end; the process should be started anew."""
+
+
+class Claiming:
+    """Claims for one worker. ``stopping`` ends it; ``replan`` makes it look again when the next job is due."""
+
+    def __init__(
+        self,
+        parts: Parts,
+        registry: WorkflowRegistry,
+        executor: Executor,
+        settings: WorkerSettings,
+        worker: WorkerId,
+        stopping: Event,
+    ) -> None:
+        self.running: set[Task[None]] = set()  #: attempts under way
+        self.slot_free = Event()
+        self.replan = Event()
+        self.heard = Event()  #: somebody changed something while attempts are under way: perhaps one of their runs
+        self.fenced = False  #: heartbeats fail: nothing new is claimed
+        self._parts = parts
+        self._registry = registry
+        self._executor = executor
+        self._settings = settings
+        self._worker = worker
+        self._stopping = stopping
+
+    async def loop(self) -> None:
+        """Claim until stopping.
+
+        Raises:
+            StuckBodiesError: more bodies would not end than the settings allow.
+        """
+        share = max(1, self._settings.concurrency // 4)  # so that bodies and commits do not march in step
+        pause = BackOff(self._parts.ids.random())
+        while not self._stopping.is_set():
+            self.slot_free.clear()
+            free = self._settings.concurrency - len(self.running)
+            if free <= 0 or self.fenced:
+                await either(self.slot_free, self._stopping)
+                continue
+            if self._executor.stuck >= self._settings.max_stuck:
+                msg = f"{self._executor.stuck} bodies would not end; draining and exiting"
+                raise StuckBodiesError(msg)
+            limit = min(free, share)
+            try:
+                claimed = await self._claim(limit)
+            except PortError as error:
+                pause.failed("claim_failed", error)
+                await within(self._stopping, pause.seconds)
+                continue
+            pause.went_well()
+            if claimed < limit:
+                await self._wait_for_work()
+
+    async def _claim(self, limit: int) -> int:
+        length = self._settings.timing.lease
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        leases = await self._parts.store.claim(
+            self._registry.routes(), limit=limit, length=length, worker=self._worker
+        )
+        if self._stopping.is_set():
+            await asyncio.gather(*(self._executor.release(lease.job) for lease in leases))
+            return 0
+        until = began + length.total_seconds()
+        for lease in leases:
+            task = loop.create_task(self._work(lease, until), name=f"attempt {lease.job.run_id}/{lease.job.stage}")
+            self.running.add(task)
+            task.add_done_callback(self._done)
+        return len(leases)
+
+    async def _work(self, lease: Lease, until: float) -> None:
+        try:
+            await self._executor.execute(lease, until, lambda: not self._stopping.is_set())
+        except Exception:  # ours; the lease runs out and the job is made again
+            logger.exception("lease_crashed", run=lease.job.run_id, stage=lease.job.stage, index=lease.job.index)
+
+    def _done(self, task: "Task[None]") -> None:
+        self.running.discard(task)
+        self.slot_free.set()
+
+    async def _wait_for_work(self) -> None:
+        """Sleep until a hint, the next due job, or the safety poll.
+
+        For a moment without asking when the next job is due: that read would hold up the jobs just claimed, and while
+        jobs come one after the other nobody needs it.
+        """
+        self.replan.clear()
+        if self._stopping.is_set() or await self._hear(MOMENT) or self.replan.is_set():
+            return
+        poll = self._settings.timing.safety_poll * (0.75 + 0.5 * self._parts.ids.random())
+        try:
+            due = await self._parts.store.next_due(self._registry.routes())
+        except PortError:
+            due = None
+        if due is not None:
+            poll = max(timedelta(0), min(poll, due - self._parts.clock.now()))
+        await self._hear(poll)
+
+    async def _hear(self, wait: timedelta) -> bool:
+        """Wait for hints, not past another plan or a stop; whether any came."""
+        hints: list[Hint] = []
+        try:
+            hints = await unless(self.replan, self._parts.transport.receive(1000, wait), hints)
+            for hint in hints:
+                await self._parts.transport.settle(hint)
+        except PortError as error:
+            logger.warning("hints_failed", error=str(error))
+            await within(self._stopping, 1.0)
+        if hints and len(self._executor.live):
+            self.heard.set()
+        return bool(hints)

@@ -1,0 +1,133 @@
+"""The heartbeat loop: keeps leases, learns of lost ones and of cancels, and fences the worker when it cannot.
+
+A worker whose heartbeats fail, or hang, claims nothing and ends its bodies before their leases run out, by the loop's
+monotonic clock.
+"""
+
+import asyncio
+from asyncio import Event
+from datetime import datetime
+
+import structlog
+
+from mainspring.hosts.execution.executor import Executor, cancel_seats
+from mainspring.hosts.execution.live import Stop
+from mainspring.hosts.execution.parts import Parts
+from mainspring.hosts.execution.registry import WorkflowRegistry
+from mainspring.hosts.node_worker.claiming import Claiming
+from mainspring.hosts.node_worker.settings import WorkerSettings
+from mainspring.hosts.node_worker.waiting import within
+from mainspring.ports.errors import PortError
+from mainspring.ports.names import RunId, WorkerId
+from mainspring.ports.records import RunStatus, WorkerRecord
+
+logger = structlog.get_logger("mainspring.worker")
+
+MARGIN = 0.2
+"""Share of the lease that is left when a worker whose heartbeats fail ends its bodies."""
+
+PATIENCE = 0.25
+"""Share of the lease after which a heartbeat that has not been answered counts as failed."""
+
+HELLO_EVERY = 30.0
+"""Seconds between two words in the workers' table."""
+
+LOOK_EVERY = 1.0
+"""Seconds that pass at least between two heartbeats made because somebody changed something."""
+
+
+class Heartbeat:
+    """Heartbeats of one worker."""
+
+    def __init__(
+        self,
+        parts: Parts,
+        registry: WorkflowRegistry,
+        executor: Executor,
+        claiming: Claiming,
+        settings: WorkerSettings,
+        worker: WorkerId,
+    ) -> None:
+        self._parts = parts
+        self._registry = registry
+        self._executor = executor
+        self._claiming = claiming
+        self._settings = settings
+        self._worker = worker
+        self._started_at: datetime = parts.clock.now()
+        self._said_hello = float("-inf")
+        self._untold: set[RunId] = set()  #: woken runs nobody has looked at yet
+
+    async def loop(self) -> None:
+        """Beat for ever."""
+        timing = self._settings.timing
+        every = timing.heartbeat.total_seconds()
+        length = timing.lease.total_seconds()
+        loop = asyncio.get_running_loop()
+        pause = 0.0
+        while True:
+            await self._wait(pause)
+            began = loop.time()
+            try:
+                async with asyncio.timeout(length * PATIENCE):
+                    await self._beat(began)
+            except (PortError, TimeoutError) as error:
+                self._fence(error)
+                pause = min(every, length * MARGIN) / 4
+            else:
+                self._unfence()
+                pause = every * (0.9 + 0.2 * self._parts.ids.random())
+
+    async def _wait(self, pause: float) -> None:
+        """Until the next beat is due, or, not too often, somebody changed something."""
+        least = min(LOOK_EVERY, pause)
+        await within(Event(), least)
+        await within(self._claiming.heard, pause - least)
+        self._claiming.heard.clear()
+
+    async def _beat(self, began: float) -> None:
+        timing = self._settings.timing
+        live = self._executor.live
+        if len(live):
+            answers = await self._parts.store.extend(live.leases(), timing.lease)
+            self._untold |= live.heard(answers, began + timing.lease.total_seconds())
+        for run_id in list(self._untold):
+            run = await self._parts.store.run(run_id)
+            if run is not None and run.status is RunStatus.CANCELLING:
+                cancel_seats(self._executor, run_id)
+            self._untold.discard(run_id)
+        if began - self._said_hello >= HELLO_EVERY or (self._claiming.fenced and not len(live)):
+            await self._say_hello()
+            self._said_hello = began
+
+    def _fence(self, error: Exception) -> None:
+        if not self._claiming.fenced:
+            logger.error("heartbeat_failed", error=f"{type(error).__name__}: {error}")
+        self._claiming.fenced = True
+        margin = MARGIN * self._settings.timing.lease.total_seconds()
+        for seat in self._executor.live.overdue(asyncio.get_running_loop().time() + margin):
+            seat.tell(Stop.LEASE_LOST)
+
+    def _unfence(self) -> None:
+        if self._claiming.fenced:
+            logger.info("heartbeat_recovered")
+            self._claiming.fenced = False
+            self._claiming.slot_free.set()
+
+    async def _say_hello(self) -> None:
+        await self._parts.store.record_worker(
+            WorkerRecord(
+                id=self._worker,
+                routes=self._registry.routes(),
+                build=self._settings.build,
+                started_at=self._started_at,
+                seen_at=self._parts.clock.now(),
+            )
+        )
+
+    async def say_goodbye(self) -> None:
+        """Take the worker's row away, if the store lets us."""
+        try:
+            await self._parts.store.forget_worker(self._worker)
+        except PortError as error:
+            logger.warning("worker_row_left", error=str(error))
