@@ -3,7 +3,7 @@
 from mainspring.kernel.advance import after_completion, with_tally
 from mainspring.kernel.attempts import Begun, ended, lease_guard, patch, patched
 from mainspring.kernel.decision import Facts
-from mainspring.kernel.ending import free_next
+from mainspring.kernel.ending import free_next, freed
 from mainspring.kernel.events import run_event, stage_event
 from mainspring.kernel.evolve import evolved
 from mainspring.kernel.outcomes import AttemptFinished, Completed, Finish, FinishAttempt
@@ -29,7 +29,7 @@ def complete(
         ahead, empty, state = advance.jobs, advance.empty, advance.state
     moves: tuple[JobMove, ...] = ()
     kept: Job | None = None
-    due = bool(ahead or unpark)
+    due = freed(state, job.stage, unpark) + tuple(one.key for one in ahead if one.phase is JobPhase.READY)
     if state.active == 0:
         run = _last_patch(command, state, job, facts, outcome, begun)
         events = (*events, run_event("run.completed", job.run_id, facts.now))
@@ -37,8 +37,8 @@ def complete(
         run = patch(state, begun)
     if len(ahead) == 1 and ahead[0].phase is JobPhase.READY:
         moves = (_hand_over(key, ahead[0], facts, keep=command.keep),)
-        kept = _handed(job, ahead[0], facts) if command.keep else None
-        due = bool(unpark) or kept is None
+        if command.keep:
+            kept, due = _handed(job, ahead[0], facts), ()
         ahead = ()
     change = Change(
         run=run,

@@ -6,10 +6,11 @@ from mainspring.kernel.advance import with_tally
 from mainspring.kernel.attempts import Begun, ended, patch, patched
 from mainspring.kernel.decision import Facts
 from mainspring.kernel.events import failure_data, run_event, stage_event
+from mainspring.kernel.plan import NO_ROWS
 from mainspring.kernel.transitions import RUN, STAGE, RunEvent, StageEvent, StageStanding, step
 from mainspring.ports.change import Change, EndJobs, LeaseGuard, Unpark
-from mainspring.ports.names import RunId
-from mainspring.ports.records import Failure, Job, RunState, RunStatus
+from mainspring.ports.names import RunId, StageId
+from mainspring.ports.records import Failure, Job, JobKey, RunState, RunStatus
 
 
 def fail(
@@ -61,6 +62,12 @@ def cancel(
 def end_jobs(run_id: RunId, facts: Facts) -> EndJobs:
     """Whatever is left of the run ends as cancelled."""
     return EndJobs(run_id=run_id, status=step(STAGE, StageStanding.ACTIVE, StageEvent.CANCEL), at=facts.now)
+
+
+def freed(state: RunState, stage: StageId, unpark: tuple[Unpark, ...]) -> tuple[JobKey, ...]:
+    """The instance that ``free_next`` made ready, in the state it left: instances are freed in order of index."""
+    tally = state.stages.get(stage, NO_ROWS)
+    return tuple(JobKey(one.run_id, stage, tally.width - tally.parked - one.count) for one in unpark)
 
 
 def free_next(state: RunState, job: Job, facts: Facts) -> tuple[RunState, tuple[Unpark, ...]]:

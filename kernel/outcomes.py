@@ -9,7 +9,7 @@ from mainspring.kernel.decision import Command
 from mainspring.kernel.plan import Plan
 from mainspring.ports.change import Change
 from mainspring.ports.names import Payload
-from mainspring.ports.records import Failure, Job, RunState, RunStatus
+from mainspring.ports.records import Failure, Job, JobKey, RunState, RunStatus
 
 
 @attrs.frozen(kw_only=True)
@@ -54,7 +54,7 @@ class AttemptFinished:
     #: the job as it stands now if the attempt's worker still holds it: at the next stage, or staying (``stays``)
     job: Job | None = None
     stays: bool = False  #: a wake-up came before the suspension: the body goes on with the newer inbox
-    due: bool = False  #: job rows became claimable for anybody
+    due: tuple[JobKey, ...] = ()  #: job rows that became claimable for anybody
     run_status: RunStatus  #: the run's status after it
     will_retry: bool = False
 

@@ -339,6 +339,11 @@ class Pointer:
     stage: StageId
     index: int = 0
 
+    @classmethod
+    def to(cls, key: JobKey) -> "Pointer":
+        """The pointer to this job."""
+        return cls(run_id=key.run_id, stage=key.stage, index=key.index)
+
 
 @attrs.frozen(kw_only=True)
 class Hint:

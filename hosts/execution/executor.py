@@ -4,7 +4,7 @@ Shared by every host. It keeps no timers of its own but those of the attempts un
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import structlog
@@ -44,6 +44,7 @@ from mainspring.ports.names import RunId
 from mainspring.ports.records import (
     TERMINAL_RUN_STATUSES,
     Job,
+    JobKey,
     Lease,
     Pointer,
     Run,
@@ -206,7 +207,7 @@ class Executor:
             run_status=finished.run_status.value,
         )
         if finished.due:
-            await self.send([Pointer(run_id=job.run_id, stage=job.stage, index=job.index)])
+            await self.send(finished.due)
         elif self.on_postponed is not None and (finished.will_retry or word == "suspended"):
             self.on_postponed()
         if over:
@@ -217,10 +218,10 @@ class Executor:
             if self._on_ended is not None:
                 self._on_ended(job.run_id, None if box.state is None else box.state.run)
 
-    async def send(self, pointers: list[Pointer]) -> None:
+    async def send(self, due: Sequence[JobKey]) -> None:
         """Hint that jobs are due. A hint that cannot be sent costs latency only."""
         try:
-            await self._parts.transport.send(pointers)
+            await self._parts.transport.send([Pointer.to(key) for key in due])
         except PortError as error:
             logger.warning("hint_not_sent", error=str(error))
 
@@ -232,7 +233,7 @@ class Executor:
             logger.warning("job_not_released", run=job.run_id, stage=job.stage, error=str(error))
             return
         if released.released:
-            await self.send([Pointer(run_id=job.run_id, stage=job.stage, index=job.index)])
+            await self.send([job.key])
 
 
 def _fresh_state(run: Run, served: Served) -> RunState | None:

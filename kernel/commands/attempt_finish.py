@@ -58,7 +58,7 @@ def decide(command: FinishAttempt, state: RunState, job: Job, facts: Facts) -> F
 def _cancel(command: FinishAttempt, state: RunState, job: Job, facts: Facts, begun: Begun) -> Finish:
     failure = command.outcome.failure if isinstance(command.outcome, Failed) else None
     change, after = ending.cancel(state, job, facts, guard=lease_guard(job), failure=failure, begun=begun)
-    return Finish(AttemptFinished(run_status=after.run.status, due=bool(change.unpark)), change, after)
+    return Finish(AttemptFinished(run_status=after.run.status, due=ending.freed(after, job.stage, change.unpark)), change, after)
 
 
 def _retry(
@@ -95,7 +95,7 @@ def _retry_at_once(state: RunState, job: Job, facts: Facts, begun: Begun) -> Fin
         job_moves=(given_back(job, attempt=max(0, job.attempt - 1), available_at=facts.now),),
         events=begun.events,
     )
-    return _by_lease(AttemptFinished(run_status=state.run.status, due=True), change, state, begun)
+    return _by_lease(AttemptFinished(run_status=state.run.status, due=(job.key,)), change, state, begun)
 
 
 def _suspend(

@@ -20,7 +20,7 @@ from mainspring.ports.change import Change
 from mainspring.ports.errors import ConflictError
 from mainspring.ports.names import Payload, RunId
 from mainspring.ports.persistence import RunStore
-from mainspring.ports.records import EventDraft, Graph, Run, RunState, RunStatus
+from mainspring.ports.records import EventDraft, Graph, JobKey, JobPhase, Run, RunState, RunStatus
 
 MAX_KEY_LENGTH = 512
 
@@ -31,7 +31,7 @@ class RunCreated:
 
     run: Run
     created: bool
-    due: bool  #: jobs can be claimed now
+    due: tuple[JobKey, ...] = ()  #: jobs that this command made claimable now
 
 
 @attrs.frozen(kw_only=True)
@@ -88,11 +88,12 @@ def decide(command: CreateRun, state: Run | None, facts: Facts) -> Decision[RunC
             )
             raise ConflictError(msg)
         mine = state.id == (command.run_id or facts.run_id)
-        return Decision(RunCreated(run=state, created=mine, due=mine))
+        return Decision(RunCreated(run=state, created=mine, due=()))
     run = _new_run(command, hashed, facts)
     begun = initial_state(RunState(run=run, stages={}), command.plan, facts.now, command.elements)
     run, events = _begun(run, begun, facts)
-    due = run.start_at is None or run.start_at <= facts.now
+    ready = tuple(job.key for job in begun.jobs if job.phase is JobPhase.READY)
+    due = ready if run.start_at is None or run.start_at <= facts.now else ()
     change = Change(
         create=run,
         graph=Graph(fingerprint=command.plan.fingerprint, shape=command.plan.shape),
@@ -100,7 +101,7 @@ def decide(command: CreateRun, state: Run | None, facts: Facts) -> Decision[RunC
         jobs=begun.jobs,
         events=events,
     )
-    return Decision(RunCreated(run=run, created=True, due=due and bool(begun.jobs)), change)
+    return Decision(RunCreated(run=run, created=True, due=due), change)
 
 
 def _new_run(command: CreateRun, hashed: str, facts: Facts) -> Run:

@@ -177,10 +177,10 @@ class Client:
 
     async def _announce(self, created: Iterable[RunCreated]) -> None:
         new = [one for one in created if one.created]
-        pointers = [Pointer(run_id=one.run.id, stage=StageId(""), index=0) for one in new if one.due]
+        pointers = [Pointer.to(key) for one in new for key in one.due]
         if pointers:
             await self._parts.transport.send(pointers)
-        if len(pointers) < len(new) and self._worker is not None:
+        if not all(one.due for one in new) and self._worker is not None:
             self._worker.replan()
 
     async def _dispatch(self, run_id: RunId, command: Command[R]) -> R:

@@ -133,7 +133,7 @@ class Mainspring:
     ) -> None:
         from mainspring.settings import from_environment  # environ-config imports boto3 where it is installed: 0.3 s
 
-        if parts is not None and not (url is blobs is sink is limits is None):
+        if parts is not None and any(given is not None for given in (url, blobs, sink, limits)):
             msg = "parts= brings its own store, blobs, sink and limits; leave url=, blobs=, sink= and limits= out"
             raise SettingsError(msg)
         if settings is not None and concurrency is not None:

@@ -86,7 +86,7 @@ async def slow(ctx: Context, number: int) -> int:
 late = Workflow("late", version="1").pipe(blocks_past_its_time).pipe(follows)
 decimals = Workflow("decimals", version="1").pipe(tells_decimals)
 grouped = Workflow("grouped", version="1").pipe(raises_a_group)
-over_a_set = Workflow("over-a-set", version="1").pipe(numbers).map(follows)
+over_a_set = Workflow("over-a-set", version="1").pipe(numbers).add(follows, after=numbers, mapped=True)
 patient = Workflow("patient", version="1").pipe(takes_long)
 wide = Workflow("wide", version="1").pipe(many).map(slow)
 
