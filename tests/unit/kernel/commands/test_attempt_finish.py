@@ -11,7 +11,7 @@ from mainspring.kernel.outcomes import Cancelled, Completed, Failed, Finish, Out
 from mainspring.kernel.plan import Plan
 from mainspring.ports.change import Unpark
 from mainspring.ports.names import Payload, StageId
-from mainspring.ports.records import Job, RunState, RunStatus, StageStatus, StageTally
+from mainspring.ports.records import Job, JobKey, RunState, RunStatus, StageStatus, StageTally
 from tests.kernel_records import (
     BOOM,
     DIAMOND,
@@ -104,7 +104,7 @@ def test_a_worker_that_does_not_go_on_leaves_the_next_stage_to_anybody() -> None
     (move,) = finished.change.job_moves
     assert (move.stage, move.keep_lease, move.attempt, move.available_at) == (B, False, 0, NOW)
     assert finished.result.job is None
-    assert finished.result.due
+    assert finished.result.due == (JobKey(RUN_ID, B, 0),)
 
 
 def test_parallel_stages_are_new_jobs_for_anybody() -> None:
@@ -112,7 +112,7 @@ def test_parallel_stages_are_new_jobs_for_anybody() -> None:
     assert [row.stage for row in finished.change.jobs] == [B, C]
     assert finished.change.job_deletes == (leased(DIAMOND).key,)
     assert finished.result.job is None
-    assert finished.result.due
+    assert finished.result.due == (JobKey(RUN_ID, B, 0), JobKey(RUN_ID, C, 0))
 
 
 @pytest.mark.fault(95)
@@ -134,7 +134,7 @@ def test_each_instance_that_ends_frees_the_next() -> None:
     finished = decided(MAP, DONE, state, leased(MAP, B, index=0))
     assert finished.change.unpark == (Unpark(run_id=RUN_ID, stage=B, count=1, at=NOW),)
     assert finished.state.stages[B] == StageTally(completed=1, active=2)
-    assert finished.result.due
+    assert finished.result.due == (JobKey(RUN_ID, B, 2),)
 
 
 def test_the_last_instance_of_a_map_goes_on_as_its_join() -> None:
