@@ -31,7 +31,7 @@ def complete(
     kept: Job | None = None
     due = freed(state, job.stage, unpark) + tuple(one.key for one in ahead if one.phase is JobPhase.READY)
     if state.active == 0:
-        run = _last_patch(command, state, job, facts, outcome, begun)
+        run = _last_patch(command, state, job, facts, outcome, begun=begun)
         events = (*events, run_event("run.completed", job.run_id, facts.now))
     else:
         run = patch(state, begun)
@@ -55,7 +55,7 @@ def complete(
 
 
 def _last_patch(
-    command: FinishAttempt, state: RunState, job: Job, facts: Facts, outcome: Completed, begun: Begun
+    command: FinishAttempt, state: RunState, job: Job, facts: Facts, outcome: Completed, *, begun: Begun
 ) -> RunPatch:
     """The last stage completed. Several last stages: the output is put together from their rows when it is read."""
     plan = command.plan

@@ -13,8 +13,8 @@ from mainspring.kernel.definition import Workflow
 from mainspring.kernel.retry import Retry
 from mainspring.kernel.stage import Stage
 
-I = TypeVar("I")
-O = TypeVar("O")
+I = TypeVar("I")  # noqa: E741  the input; the documentation calls it so
+O = TypeVar("O")  # noqa: E741  the output
 
 AsyncBody = Callable[[Context[Any], I], Coroutine[Any, Any, O]]
 PlainBody = Callable[[Context[Any], I], O]

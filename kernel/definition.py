@@ -24,7 +24,7 @@ from mainspring.ports.names import StageId, Version, WorkflowId
 
 I_contra = TypeVar("I_contra", contravariant=True)
 O_co = TypeVar("O_co", covariant=True)
-I = TypeVar("I")
+I = TypeVar("I")  # noqa: E741  the run's input
 A = TypeVar("A")  # what the last stage gives and the next one takes
 N = TypeVar("N")  # what the next stage gives
 

@@ -1,5 +1,6 @@
-"""A record with some fields changed. Records are large and change at every step of a run: ``attrs.evolve`` was a tenth
-of what a run costs.
+"""A record with some fields changed.
+
+Records are large and change at every step of a run: ``attrs.evolve`` was a tenth of what a run costs.
 
 Imported by decisions.
 """

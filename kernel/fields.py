@@ -50,7 +50,7 @@ def _is_required(field: "dataclasses.Field[Any]") -> bool:
 def _typed(kind: Any, required: Mapping[str, bool]) -> dict[str, Field]:
     try:
         hints = get_type_hints(kind, include_extras=True)
-    except Exception:
+    except Exception:  # noqa: BLE001  what cannot be resolved is left to the codec
         hints = {}
     return {name: Field(_bare(hints.get(name, Any)), needed) for name, needed in required.items()}
 

@@ -88,7 +88,8 @@ def checked_timeout(timeout: Any, place: str) -> timedelta | None:
     """
     if timeout is None or (isinstance(timeout, timedelta) and timedelta(0) < timeout <= LONGEST):
         return timeout
-    raise DefinitionError(f"{place}: timeout {timeout!r} must be a positive timedelta of at most 100 years, or None for none")
+    expected = "a positive timedelta of at most 100 years, or None for none"
+    raise DefinitionError(f"{place}: timeout {timeout!r} must be {expected}")
 
 
 def _name(text: Any, subject: str) -> str:

@@ -11,12 +11,11 @@ import attrs
 
 from mainspring.ports.errors import DefinitionError
 
-
 LONGEST = timedelta(days=36_500)
 """The longest duration a policy may name: beyond it, moments cannot be reckoned with."""
 
 
-class NonRetryable(Exception):
+class NonRetryable(Exception):  # noqa: N818  users raise it as a word, not as a kind of error
     """Raised by a body: this failure will not get better; do not try again."""
 
 
@@ -67,7 +66,10 @@ class Retry:
         """Whether this exception ends the retries at once; a group does if any of its members does."""
         if isinstance(error, (NonRetryable, *self.non_retryable)):
             return True
-        return isinstance(error, BaseExceptionGroup) and any(map(self.refuses, error.exceptions))
+        if not isinstance(error, BaseExceptionGroup):
+            return False
+        members: tuple[Any, ...] = error.exceptions
+        return any(map(self.refuses, members))
 
 
 def _is_between(value: Any, least: Any, most: Any) -> bool:
@@ -78,9 +80,10 @@ def _is_between(value: Any, least: Any, most: Any) -> bool:
 
 
 def _are_exceptions(kinds: Any) -> bool:
-    return isinstance(kinds, tuple) and all(
-        isinstance(kind, type) and issubclass(kind, BaseException) for kind in kinds
-    )
+    if not isinstance(kinds, tuple):
+        return False
+    members: tuple[Any, ...] = kinds
+    return all(isinstance(kind, type) and issubclass(kind, BaseException) for kind in members)
 
 
 NO_RETRY = Retry(max_attempts=1)

@@ -66,7 +66,7 @@ class Attempts:
             return self._told(ended, stage, plan)
         if ended.error is not None:
             return Failed(failure=failure_of(ended.error), retryable=not plan.retry.refuses(ended.error))
-        return await self._completed(work, stage, plan, ended.value)
+        return await self._completed(work, stage, ended.value)
 
     async def _prepare(
         self,
@@ -156,7 +156,7 @@ class Attempts:
             case Stop.LEASE_LOST | Stop.SHUTDOWN | None as reason:
                 return Released(reason=reason or Stop.SHUTDOWN)
 
-    async def _completed(self, work: Work, stage: Stage[Any, Any], plan: StagePlan, value: Any) -> Outcome:
+    async def _completed(self, work: Work, stage: Stage[Any, Any], value: Any) -> Outcome:
         payloads, subject = self._payloads, f"output of stage {stage.id}"
         owner = work.seat.lease_id
         try:

@@ -140,9 +140,7 @@ class AttemptContext:
     def all_outputs(self) -> Mapping[StageId, Any]:
         """Every upstream output by stage id."""
         mapped = {stage.id for stage in self._served.plan.stages.values() if stage.mapped}
-        outputs = {
-            stage: self.outputs(stage) if stage in mapped else self.output(stage) for stage in self._upstream
-        }
+        outputs = {stage: self.outputs(stage) if stage in mapped else self.output(stage) for stage in self._upstream}
         return MappingProxyType(outputs)
 
     def progress(self, done: float, total: float | None = None, message: str = "") -> None:

@@ -129,37 +129,30 @@ class Executor:
                 job: Job | None = lease.job
                 while job is not None:
                     seat.turn_to(job)
-                    job, word = await self._attempt(run, job, served, seat, box, keep)
+                    report = self._reports.open(job)
+                    work = Work(run=run, job=job, served=served, seat=seat, box=box, report=report)
+                    job, word = await self._attempt(work, keep)
         finally:
             self._mailboxes.close(box)
         return word
 
-    async def _attempt(
-        self, run: Run, job: Job, served: Served, seat: Seat, box: Box, keep: Callable[[], bool]
-    ) -> tuple[Job | None, str]:
+    async def _attempt(self, work: Work, keep: Callable[[], bool]) -> tuple[Job | None, str]:
         """One attempt and its record; the job if this worker goes on with it, and a word for its outcome."""
-        report = self._reports.open(job)
+        job, box, plan = work.job, work.box, work.served.plan
         try:
-            outcome: Outcome | Released
-            if run.status is RunStatus.CANCELLING or seat.stop is Stop.CANCELLED:
-                outcome = Cancelled()
-            else:
-                work = Work(run=run, job=job, served=served, seat=seat, box=box, report=report)
-                outcome = await self._made(work)
+            outcome = await self._made(work)
         finally:
-            started_told = await report.close()
+            started_told = await work.report.close()
         if isinstance(outcome, Released):
             if outcome.reason is Stop.SHUTDOWN:
                 await self.release(job)
             return None, str(outcome.reason)
-        command = FinishAttempt(
-            job=job, plan=served.plan, outcome=outcome, keep=keep(), started_told=started_told
-        )
-        seat.recording = True
-        finished = await self._finish(command, seat, box)
+        command = FinishAttempt(job=job, plan=plan, outcome=outcome, keep=keep(), started_told=started_told)
+        work.seat.recording = True
+        finished = await self._finish(command, work.seat, box)
         if finished is None:
             return None, "lease_lost"
-        if isinstance(outcome, Completed) and not served.plan.stages[job.stage].mapped:
+        if isinstance(outcome, Completed) and not plan.stages[job.stage].mapped:
             box.keep_output(job.stage, outcome.output)  # only what is on record may reach the stages that follow
         self.finished += 1
         word = "retrying" if finished.will_retry else type(outcome).__name__.lower()
@@ -167,6 +160,8 @@ class Executor:
         return finished.job, word
 
     async def _made(self, work: Work) -> Outcome | Released:
+        if work.run.status is RunStatus.CANCELLING or work.seat.stop is Stop.CANCELLED:
+            return Cancelled()
         try:
             return await self._attempts.make(work)
         except Exception as error:  # a mistake of ours, or a value that broke our code: never a stuck run

@@ -26,14 +26,14 @@ def failure_of(error: BaseException, *, code: str = "failed") -> Failure:
     return Failure(
         code=code,
         type=_type_name(error),
-        message=_cut(redacted(_cut(_message(error), 4 * MAX_MESSAGE)), MAX_MESSAGE),
+        message=_bounded(_message(error)),
         traceback=_cut_middle(redacted(_cut_middle(_trace(error), 4 * MAX_TRACEBACK)), MAX_TRACEBACK),
     )
 
 
 def invalid(error: InvalidValueError, code: str) -> Failure:
     """A value that does not fit: the same for every attempt."""
-    return Failure(code=code, type=type(error).__name__, message=_cut(redacted(_cut(str(error), 4 * MAX_MESSAGE)), MAX_MESSAGE))
+    return Failure(code=code, type=type(error).__name__, message=_bounded(str(error)))
 
 
 def _type_name(error: BaseException) -> str:
@@ -59,6 +59,11 @@ def _trace(error: BaseException) -> str:
 def _plain(text: str) -> str:
     """Text any store takes: no NUL, no lone surrogates."""
     return text.encode("utf-8", "replace").decode().replace("\x00", "\\x00")
+
+
+def _bounded(text: str) -> str:
+    """Cut before it is searched for secrets, too: a search of a huge text would take for ever."""
+    return _cut(redacted(_cut(text, 4 * MAX_MESSAGE)), MAX_MESSAGE)
 
 
 def _cut(text: str, limit: int) -> str:

@@ -41,11 +41,7 @@ def served(definition: Workflow[Any, Any]) -> Served:
         above = [ancestors[up] | {up} for up in stage.after]
         ancestors[stage.id] = frozenset().union(*above)
     apart = frozenset(
-        up
-        for stage in plan.stages.values()
-        if stage.mapped
-        for up in stage.after
-        if not plan.stages[up].mapped
+        up for stage in plan.stages.values() if stage.mapped for up in stage.after if not plan.stages[up].mapped
     )
     tallies = None if any(stage.mapped for stage in plan.sources) else initial_tallies(plan)
     return Served(definition=definition, plan=plan, ancestors=ancestors, taken_apart=apart, first_tallies=tallies)

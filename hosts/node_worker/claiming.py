@@ -32,6 +32,7 @@ class Claiming:
 
     def __init__(
         self,
+        *,
         parts: Parts,
         registry: WorkflowRegistry,
         executor: Executor,
@@ -83,9 +84,7 @@ class Claiming:
         length = self._settings.timing.lease
         loop = asyncio.get_running_loop()
         began = loop.time()
-        leases = await self._parts.store.claim(
-            self._registry.routes(), limit=limit, length=length, worker=self._worker
-        )
+        leases = await self._parts.store.claim(self._registry.routes(), limit=limit, length=length, worker=self._worker)
         if self._stopping.is_set():
             await asyncio.gather(*(self._executor.release(lease.job) for lease in leases))
             return 0

@@ -41,6 +41,7 @@ class Heartbeat:
 
     def __init__(
         self,
+        *,
         parts: Parts,
         registry: WorkflowRegistry,
         executor: Executor,

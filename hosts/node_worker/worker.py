@@ -46,8 +46,22 @@ class Worker:
         self._registry = registry
         self._stopping = Event()
         self._hurry = Event()
-        self._claiming = Claiming(parts, registry, self.executor, settings, self.id, self._stopping)
-        self._heartbeat = Heartbeat(parts, registry, self.executor, self._claiming, settings, self.id)
+        self._claiming = Claiming(
+            parts=parts,
+            registry=registry,
+            executor=self.executor,
+            settings=settings,
+            worker=self.id,
+            stopping=self._stopping,
+        )
+        self._heartbeat = Heartbeat(
+            parts=parts,
+            registry=registry,
+            executor=self.executor,
+            claiming=self._claiming,
+            settings=settings,
+            worker=self.id,
+        )
         self._chores = Chores(parts, self.executor, self._claiming, settings)
         self.executor.on_postponed = self.replan
 
@@ -127,5 +141,3 @@ def _spawn(coroutine: Coroutine[Any, Any, None], name: str) -> Task[None]:
 
 async def _set(event: Event) -> None:
     await event.wait()
-
-

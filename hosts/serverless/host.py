@@ -15,7 +15,6 @@ from mainspring.hosts.execution.parts import Parts, Timing
 from mainspring.hosts.execution.registry import WorkflowRegistry
 from mainspring.hosts.upkeep.relay import Relay
 from mainspring.hosts.upkeep.ticks import Upkeep
-from mainspring.ports.errors import PortError
 from mainspring.ports.names import LeaseId, RunId, WorkerId
 from mainspring.ports.records import JobKey, Lease, Pointer
 

@@ -66,8 +66,9 @@ class Relay:
         return settled
 
     async def _publish(self, events: list[Event]) -> list[str | None]:
-        """The sink's answers; a sink that raises, takes longer than the lease allows, or answers nonsense confirmed
-        nothing.
+        """The sink's answers.
+
+        A sink that raises, takes longer than the lease allows, or answers nonsense has confirmed nothing.
         """
         try:
             async with asyncio.timeout(self._length.total_seconds() * PATIENCE):

@@ -58,7 +58,8 @@ def decide(command: FinishAttempt, state: RunState, job: Job, facts: Facts) -> F
 def _cancel(command: FinishAttempt, state: RunState, job: Job, facts: Facts, begun: Begun) -> Finish:
     failure = command.outcome.failure if isinstance(command.outcome, Failed) else None
     change, after = ending.cancel(state, job, facts, guard=lease_guard(job), failure=failure, begun=begun)
-    return Finish(AttemptFinished(run_status=after.run.status, due=ending.freed(after, job.stage, change.unpark)), change, after)
+    due = ending.freed(after, job.stage, change.unpark)
+    return Finish(AttemptFinished(run_status=after.run.status, due=due), change, after)
 
 
 def _retry(

@@ -183,8 +183,8 @@ def check_texts(subject: str, **texts: str | None) -> None:
 
 def _time_problems(options: StartOptions) -> list[Problem]:
     problems: list[Problem] = []
-    start_at: object = options.start_at
-    timeout: object = options.timeout
+    start_at: Any = options.start_at  # of whatever type, where no checker looked
+    timeout: Any = options.timeout
     if start_at is not None and not isinstance(start_at, datetime):
         problems.append(Problem("$.start_at", f"must be an aware datetime, found {start_at!r}"))
     elif isinstance(start_at, datetime) and start_at.tzinfo is None:
@@ -201,7 +201,7 @@ def _key_problems(key: str | None) -> list[Problem]:
 
 
 def _tag_problems(tags: Sequence[str]) -> list[Problem]:
-    found: object = tags
+    found: Any = tags
     if isinstance(found, str) or not isinstance(found, Sequence):
         return [Problem("$.tags", f"must be a list of texts, found {found!r}")]
     if len(tags) > MAX_TAGS:

@@ -47,7 +47,7 @@ def test_the_first_workflow_is_the_file_it_names_and_is_short() -> None:
 
 
 async def test_the_first_test_passes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(ROOT))
+    monkeypatch.setattr(sys, "path", [str(ROOT), *sys.path])
     await module_of(examples("README.md")["hello test"], "hello_test", tmp_path).test_greeting()
 
 

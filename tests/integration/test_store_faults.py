@@ -5,8 +5,10 @@ import os
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -62,13 +64,13 @@ async def test_a_full_disk_refuses_new_runs_and_loses_nothing(tmp_path: Path) ->
     """``max_page_count`` makes SQLite itself report a full disk."""
     path = tmp_path / "store.db"
     async with Mainspring(f"sqlite:///{path}", workflows=[hello], settings=QUICK) as engine:
-        thread = engine.parts.store._thread  # type: ignore[attr-defined]
-        pages = await thread.read(lambda tx: _limit(tx, None))
-        await thread.read(lambda tx: _limit(tx, pages + 1))
+        thread: Any = getattr(engine.parts.store, "_thread")  # noqa: B009  the only way to the pragma
+        pages = await thread.read(_asked(None))
+        await thread.read(_asked(pages + 1))
         begun: list[str] = []
         with pytest.raises(StoreFullError):
             await _fill(engine, begun)
-        await thread.read(lambda tx: _limit(tx, 1_000_000))
+        await thread.read(_asked(1_000_000))
         again = await engine.start(hello, "after", key="after")
         assert await again.result(SOON) == "hello after"
         for run_id in begun:
@@ -81,11 +83,15 @@ async def _fill(engine: Mainspring, begun: list[str]) -> None:
         begun.append(run.id)
 
 
-def _limit(tx: object, pages: int | None) -> int:
+def _asked(pages: int | None) -> Callable[[Any], int]:
+    return lambda tx: _limit(tx, pages)
+
+
+def _limit(tx: Any, pages: int | None) -> int:
     connection = getattr(tx, "connection", tx)
     if pages is None:
-        return int(connection.execute("pragma page_count").fetchone()[0])  # type: ignore[attr-defined]
-    return int(connection.execute(f"pragma max_page_count = {pages}").fetchone()[0])  # type: ignore[attr-defined]
+        return int(connection.execute("pragma page_count").fetchone()[0])
+    return int(connection.execute(f"pragma max_page_count = {pages}").fetchone()[0])
 
 
 async def test_a_directory_that_is_not_there_is_named(tmp_path: Path) -> None:
@@ -157,13 +163,13 @@ async def test_after_a_kill_during_a_back_off_the_next_attempt_is_due_at_the_sam
             worker = started.start("tests.integration.backoff_process", url)
             run = await client.start(patient, 1)
             async with asyncio.timeout(SOON):
-                while not await client.parts.store.attempts(run.id):  # noqa: ASYNC110
+                while not await client.parts.store.attempts(run.id):
                     await asyncio.sleep(0.02)
             (before,) = await client.parts.store.jobs(run.id)
             started.kill(worker)
             started.start("tests.integration.backoff_process", url)
             async with asyncio.timeout(SOON):
-                while not await client.parts.store.workers():  # noqa: ASYNC110
+                while not await client.parts.store.workers():
                     await asyncio.sleep(0.02)
             await asyncio.sleep(0.5)
             (after,) = await client.parts.store.jobs(run.id)

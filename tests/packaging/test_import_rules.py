@@ -62,7 +62,19 @@ VIOLATIONS = [
 PURE = {
     *("__future__", "abc", "base64", "bisect", "collections", "contextlib", "copy", "datetime", "decimal", "enum"),
     *("fractions", "functools", "graphlib", "hashlib", "heapq", "inspect", "itertools", "json", "keyword", "math"),
-    *("dataclasses", "operator", "re", "string", "struct", "textwrap", "traceback", "types", "typing", "unicodedata", "weakref"),
+    *(
+        "dataclasses",
+        "operator",
+        "re",
+        "string",
+        "struct",
+        "textwrap",
+        "traceback",
+        "types",
+        "typing",
+        "unicodedata",
+        "weakref",
+    ),
     *("attr", "attrs", "typing_extensions"),
 }
 

@@ -79,7 +79,7 @@ async def waiting(ctx: Context) -> str:
     """Ends when it is told to go."""
     ctx.progress(1, 2, EVIL)
     (FOLDER / "waiting").touch()
-    while not (FOLDER / "go").exists():  # noqa: ASYNC110  another process tells
+    while not (FOLDER / "go").exists():
         await asyncio.sleep(0.01)
     return "went"
 

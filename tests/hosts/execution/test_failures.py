@@ -60,9 +60,8 @@ def test_a_deep_recursion_is_recorded() -> None:
     def deeper() -> None:
         deeper()
 
-    try:
+    with pytest.raises(RecursionError) as caught:
         deeper()
-    except RecursionError as error:
-        failure = failure_of(error)
+    failure = failure_of(caught.value)
     assert failure.type == "RecursionError"
     assert len(failure.traceback or "") <= MAX_TRACEBACK

@@ -98,7 +98,7 @@ async def working(world: Bench, settings: WorkerSettings = SETTINGS) -> AsyncGen
 async def until(condition: Any) -> None:
     """Wait for a condition that no event tells of."""
     async with asyncio.timeout(SOON):
-        while not await condition():  # noqa: ASYNC110
+        while not await condition():
             await asyncio.sleep(0.005)
 
 

@@ -26,7 +26,7 @@ def tell(name: str) -> None:
 async def patient(ctx: Context) -> str:
     """Ends when it is told to go."""
     tell("patient")
-    while not told("go"):  # noqa: ASYNC110  another process tells
+    while not told("go"):
         await asyncio.sleep(0.01)
     return "went"
 

@@ -78,11 +78,21 @@ async def test_a_worker_that_dies_is_told_to_everybody(monkeypatch: pytest.Monke
     brief = WorkerSettings(timing=Timing(shutdown_grace=timedelta(0), cancel_grace=timedelta(seconds=0.1)))
     engine = Mainspring("memory://", workflows=[endless], settings=brief)
     with pytest.raises(WorkerDiedError, match="upkeep"):
-        async with engine:
-            with pytest.raises(UnavailableError, match="worker in this process died"):
-                await (await engine.start(endless, "x")).result(SOON)
-            with pytest.raises(UnavailableError, match="worker in this process died"):
-                await engine.start(endless, "x")
+        await _ask_the_dead(engine)
+
+
+async def _ask_the_dead(engine: Mainspring) -> None:
+    async with engine:
+        with pytest.raises(UnavailableError, match="worker in this process died"):
+            await (await engine.start(endless, "x")).result(SOON)
+        with pytest.raises(UnavailableError, match="worker in this process died"):
+            await engine.start(endless, "x")
+
+
+async def _fail_inside(engine: Mainspring) -> None:
+    async with engine:
+        await asyncio.sleep(0.01)
+        raise KeyError("the caller's")
 
 
 async def test_the_caller_s_own_error_outweighs_a_dead_worker(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,9 +101,7 @@ async def test_the_caller_s_own_error_outweighs_a_dead_worker(monkeypatch: pytes
 
     monkeypatch.setattr(Chores, "upkeep_loop", dies)
     with pytest.raises(KeyError):
-        async with Mainspring("memory://", workflows=[endless]):
-            await asyncio.sleep(0.01)
-            raise KeyError("the caller's")
+        await _fail_inside(Mainspring("memory://", workflows=[endless]))
 
 
 async def test_arguments_that_contradict_each_other_are_refused() -> None:
