@@ -213,6 +213,7 @@ async def test_a_body_whose_lease_was_taken_away_is_told() -> None:
         await until(ended)
 
 
+@pytest.mark.fault(7, 8)
 async def test_an_idle_worker_finds_work_though_every_hint_is_lost() -> None:
     world = bench(hello)
     async with working(world):

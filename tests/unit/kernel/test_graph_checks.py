@@ -97,6 +97,7 @@ def test_a_mapped_stage_after_a_parallel_group_is_refused() -> None:
         grouped.add(anything, after=[count, tone], mapped=True)
 
 
+@pytest.mark.fault(86)
 def test_one_id_twice_is_refused_and_named_is_the_cure() -> None:
     with pytest.raises(DefinitionError, match=r"'tone': the id is used twice; .*stage.named\(…\)"):
         grouped.add(tone, after=extract)

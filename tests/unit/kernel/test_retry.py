@@ -37,6 +37,7 @@ def test_delays_stop_growing_at_the_maximum() -> None:
     assert retry.delay(1_000_000, 0.0) == timedelta(seconds=5)
 
 
+@pytest.mark.fault(101, 103)
 def test_full_jitter_draws_from_zero_to_the_bound() -> None:
     retry = Retry(initial=timedelta(seconds=8))
     assert retry.delay(1, 0.0) == timedelta(seconds=8)

@@ -1,0 +1,136 @@
+"""The relay: at least once, in each run's order, never what did not commit."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import timedelta
+
+import pytest
+
+from mainspring import Context, workflow
+from mainspring.adapters.memory.event_sink import MemoryEventSink
+from mainspring.hosts.upkeep.relay import PUBLISHING, Relay
+from mainspring.kernel.dispatcher import Dispatcher
+from mainspring.kernel.events import run_event
+from mainspring.ports.change import Change, RunPatch
+from mainspring.ports.errors import StaleChange, UnavailableError
+from mainspring.ports.event_sink import EventSink
+from mainspring.ports.names import LeaseId
+from mainspring.ports.records import Event
+from tests.hosts.parts import Bench, ManualClock, bench
+
+
+@workflow(version="1")
+async def hello(ctx: Context, name: str) -> str:
+    return f"hello {name}"
+
+
+async def world_with_events(count: int, clock: ManualClock) -> Bench:
+    """A store that writes events, with the creation of so many runs in its outbox."""
+    world = bench(hello, clock=clock)
+    await world.store.write_events(on=True)
+    for number in range(count):
+        await world.start(hello, str(number))
+    return world
+
+
+def relay_of(world: Bench, sink: EventSink, name: str = "relay-1", length: float = 30.0) -> Relay:
+    dispatcher = Dispatcher(world.parts.store, world.parts.clock, world.parts.ids)
+    return Relay(world.parts.store, dispatcher, sink, LeaseId(name), length=timedelta(seconds=length))
+
+
+async def test_what_the_sink_confirmed_is_gone_from_the_outbox() -> None:
+    world = await world_with_events(3, ManualClock())
+    sink = MemoryEventSink()
+    settled = await relay_of(world, sink).tick()
+    assert settled is not None
+    assert (settled.published, len(sink.published)) == (3, 3)
+    assert await world.store.unpublished(10) == []
+
+
+@pytest.mark.fault(9)
+async def test_a_crash_between_publishing_and_settling_publishes_again() -> None:
+    world = await world_with_events(1, ManualClock())
+    sink = MemoryEventSink()
+    await sink.publish(await world.store.unpublished(10))  # and the process is gone
+    await relay_of(world, sink).tick()
+    assert [event.id for event in sink.published] == [sink.published[0].id] * 2
+
+
+@pytest.mark.fault(10)
+async def test_what_did_not_commit_is_never_published() -> None:
+    clock = ManualClock()
+    world = await world_with_events(1, clock)
+    run = await world.start(hello, "x", key="k")
+    record = await run.describe()
+    phantom = Change(
+        run=RunPatch(run_id=record.id, revision=record.revision + 1),
+        events=(run_event("run.completed", record.id, clock.now()),),
+    )
+    with pytest.raises(StaleChange):
+        await world.store.commit(phantom)
+    sink = MemoryEventSink()
+    await relay_of(world, sink).tick()
+    assert {event.type for event in sink.published} == {"run.created"}
+
+
+async def test_a_refused_event_holds_back_its_own_run_only() -> None:
+    clock = ManualClock()
+    world = await world_with_events(2, clock)
+    first, second = await world.store.unpublished(10)
+    sink = MemoryEventSink(refuses=lambda event: "no" if event.run_id == first.run_id else None)
+    relay = relay_of(world, sink)
+    settled = await relay.tick()
+    assert settled is not None
+    assert (settled.published, settled.postponed) == (1, 1)
+    assert [event.run_id for event in sink.published] == [second.run_id]
+    assert await relay.tick() is None, "the postponed run waits"
+    clock.advance(PUBLISHING.maximum)
+    sink.refuses = lambda event: None
+    await relay.tick()
+    assert [event.run_id for event in sink.published] == [second.run_id, first.run_id]
+
+
+async def test_an_event_that_is_always_refused_becomes_a_dead_letter() -> None:
+    clock = ManualClock()
+    world = await world_with_events(1, clock)
+    relay = relay_of(world, MemoryEventSink(refuses=lambda event: "no use"))
+    for _ in range(PUBLISHING.max_attempts):
+        await relay.tick()
+        clock.advance(PUBLISHING.maximum)
+    ((event, why),) = await world.store.dead_letters(10)
+    assert (event.type, why) == ("run.created", "no use")
+    assert await world.store.unpublished(10) == []
+
+
+@pytest.mark.fault(32)
+async def test_of_two_relays_one_publishes() -> None:
+    world = await world_with_events(2, ManualClock())
+    sink = MemoryEventSink()
+    first, second = relay_of(world, sink, "relay-1"), relay_of(world, sink, "relay-2")
+    await first.tick()
+    await world.start(hello, "more")
+    assert await second.tick() is None
+    await first.close()
+    assert await second.tick() is not None
+
+
+class Broken:
+    """A sink that does not keep its promise."""
+
+    def __init__(self, how: str) -> None:
+        self._how = how
+
+    async def publish(self, events: Sequence[Event]) -> list[str | None]:
+        if self._how == "raises":
+            raise UnavailableError("the broker is gone")
+        if self._how == "hangs":
+            await asyncio.Event().wait()
+        return [] if self._how == "counts wrong" else None  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize("how", ["raises", "answers nothing", "counts wrong", "hangs"])
+async def test_a_sink_that_breaks_its_promise_has_confirmed_nothing(how: str) -> None:
+    world = await world_with_events(2, ManualClock())
+    settled = await relay_of(world, Broken(how), length=0.1).tick()
+    assert settled is not None
+    assert (settled.published, settled.postponed) == (0, 2)
