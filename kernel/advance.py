@@ -47,6 +47,8 @@ def after_completion(
     state: RunState, plan: Plan, stage: StageId, at: datetime, elements: Sequence[Payload] | None
 ) -> Advance:
     """The jobs that become due because ``stage`` is complete in ``state``; ``elements``: its output taken apart."""
+    if not plan.downstream[stage]:
+        return Advance((), (), state)
     walk = _Walk(plan, state, at)
     walk.open_after(stage, elements)
     return walk.result()

@@ -1,7 +1,7 @@
 """attempt.finish: how an attempt ended, and what follows from it.
 
 Completed, failed for good or handed over (a job row is created, moved or deleted): guards lease + run revision. Retry
-later: lease. Suspended: lease + the wake count the body last saw. Each also takes the run from pending to running where
+later: lease + the wake count as known. Suspended: lease + the wake count the body last saw. Each also takes the run from pending to running where
 it is the run's first Change: then it is guarded by the revision, too. Finishes of one run are decided in folds
 (``kernel.fold``): one after another on one state, committed together.
 """
@@ -65,9 +65,10 @@ def _cancel(command: FinishAttempt, state: RunState, job: Job, facts: Facts, beg
 def _retry(
     command: FinishAttempt, state: RunState, job: Job, facts: Facts, failure: Failure, *, begun: Begun
 ) -> Finish:
+    """Try again later. Guarded by the wake count too: a cancel wakes, and must not wait out the back-off."""
     due = facts.now + command.plan.stages[job.stage].retry.delay(job.attempt, facts.random)
     change = Change(
-        leases=(lease_guard(job),),
+        leases=(lease_guard(job, wakes=job.wakes),),
         attempts=(attempt_record(job, facts, failure),),
         job_moves=(given_back(job, attempt=job.attempt, available_at=due, not_before=due),),
         events=(*begun.events, retrying_event(job, facts, failure, due)),

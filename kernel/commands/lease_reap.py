@@ -1,7 +1,7 @@
 """lease.reap: take a job whose lease ran out away from its dead worker.
 
-Guards: lease id and ``until`` before the store's time, both checked again under the lock; when it ends the stage also
-the run revision. Upkeep reaps for every route, so it knows no plan: the back-off is ``BACK_OFF``.
+Guards: lease id, wake count and ``until`` before the store's time, all checked again under the lock; when it ends the
+stage also the run revision. Upkeep reaps for every route, so it knows no plan: the back-off is ``BACK_OFF``.
 """
 
 from typing import ClassVar
@@ -80,7 +80,8 @@ def decide(command: ReapLease, state: ReapState, facts: Facts) -> Decision[Lease
         message=f"worker {job.worker} held attempt {job.attempt} of {job.max_attempts} and was not heard of any more",
         stage=job.stage,
     )
-    guard = LeaseGuard(key=job.key, lease_id=command.lease_id, expired=True)
+    # the wake count as well: a cancel that came since the job was read must not wait out the back-off
+    guard = LeaseGuard(key=job.key, lease_id=command.lease_id, wakes=job.wakes, expired=True)
     if run.status is RunStatus.CANCELLING or job.attempt >= job.max_attempts:
         begun_state, begun = begin(state.run, job, facts, started_told=True)
         end = ending.cancel if run.status is RunStatus.CANCELLING else ending.fail

@@ -181,3 +181,30 @@ def test_a_seat_that_goes_on_forgets_a_time_out_but_no_cancel(reason: Stop, left
         seat.tell(reason)
         seat.turn_to(JOB)
         assert seat.stop is left
+
+
+@stage(retry=Retry(max_attempts=5, initial=timedelta(hours=1), maximum=timedelta(hours=1)))
+async def fails_when_told(ctx: Context, value: int) -> int:
+    await gate.wait()
+    raise ValueError("later")
+
+
+gate = asyncio.Event()
+backing_off = Workflow("backing-off", version="1").pipe(fails_when_told)
+
+
+async def test_a_cancel_does_not_wait_out_a_back_off() -> None:
+    """The body fails before its worker hears of the cancel; the retry meets the newer wake count and is cancelled."""
+    global gate  # noqa: PLW0603  bodies are module functions; each test has a loop of its own
+    gate = asyncio.Event()
+    world = bench(backing_off)
+    run = await world.start(backing_off, 1)
+    routes = world.registry.routes()
+    (lease,) = await world.store.claim(routes, limit=1, length=timedelta(seconds=30), worker=WorkerId("w"))
+    executor = Executor(world.parts, world.registry, QUICK.timing)
+    working = asyncio.ensure_future(executor.execute(lease, asyncio.get_running_loop().time() + 30))
+    await asyncio.sleep(0.01)
+    assert await run.cancel() is RunStatus.CANCELLING
+    gate.set()
+    await working
+    assert await run.status() is RunStatus.CANCELLED

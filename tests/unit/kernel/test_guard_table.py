@@ -117,11 +117,11 @@ ROWS: list[tuple[str, Change | None, set[str], bool]] = [
         {"lease", "revision", "stage"},
         True,
     ),
-    ("attempt.finish: retry later", finished(ONE, Failed(failure=BOOM)), {"lease"}, False),
+    ("attempt.finish: retry later", finished(ONE, Failed(failure=BOOM)), {"lease and wakes"}, False),
     (
         "attempt.finish: retry later, from pending to running",
         finished(ONE, Failed(failure=BOOM), pending_run()),
-        {"lease", "revision"},
+        {"lease and wakes", "revision"},
         True,
     ),
     ("attempt.finish: suspended", finished(ONE, Suspended(until=None)), {"lease and wakes"}, False),
@@ -155,9 +155,9 @@ ROWS: list[tuple[str, Change | None, set[str], bool]] = [
         {"lease"},
         False,
     ),
-    ("lease.reap", reaped(run(), LOST), {"lease, expired"}, False),
-    ("lease.reap: the stage fails", reaped(run(), LAST), {"lease, expired", "revision", "stage"}, True),
-    ("lease.reap: while cancelling", reaped(CANCELLING, LOST), {"lease, expired", "revision", "stage"}, True),
+    ("lease.reap", reaped(run(), LOST), {"lease, expired and wakes"}, False),
+    ("lease.reap: the stage fails", reaped(run(), LAST), {"lease, expired and wakes", "revision", "stage"}, True),
+    ("lease.reap: while cancelling", reaped(CANCELLING, LOST), {"lease, expired and wakes", "revision", "stage"}, True),
     ("outbox.settle", settled(), {"relay"}, False),
 ]
 
