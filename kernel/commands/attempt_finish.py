@@ -1,9 +1,9 @@
 """attempt.finish: how an attempt ended, and what follows from it.
 
 Completed, failed for good or handed over (a job row is created, moved or deleted): guards lease + run revision. Retry
-later: lease + the wake count as known. Suspended: lease + the wake count the body last saw. Each also takes the run from pending to running where
-it is the run's first Change: then it is guarded by the revision, too. Finishes of one run are decided in folds
-(``kernel.fold``): one after another on one state, committed together.
+later: lease + the wake count as known. Suspended: lease + the wake count the body last saw. Each also takes the run
+from pending to running where it is the run's first Change: then it is guarded by the revision, too. Finishes of one run
+are decided in folds (``kernel.fold``): one after another on one state, committed together.
 """
 
 from datetime import datetime

@@ -235,7 +235,7 @@ def test_the_table_speaks_of_every_guard_there_is() -> None:
     assert spoken == {
         "lease",
         "lease and wakes",
-        "lease, expired",
+        "lease, expired and wakes",
         "revision",
         "revision, shared",
         "unleased and token",
