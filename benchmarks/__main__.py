@@ -29,11 +29,12 @@ CELLS = {
         measure=drain,
         targets={"runs/s": "≥ 30 × DBOS"},
     ),
-    "starts": Cell(
-        title="Starts one by one", measure=starts, targets={"starts/s, one by one": "≥ 2,000"}
-    ),
+    "starts": Cell(title="Starts one by one", measure=starts, targets={"starts/s, one by one": "≥ 2,000"}),
     "starts_many": Cell(
-        title="Starts in bulk", measure=starts_many, count=20_000, peer_count=2_000,
+        title="Starts in bulk",
+        measure=starts_many,
+        count=20_000,
+        peer_count=2_000,
         targets={"starts/s, many": "≥ 20,000"},
     ),
     "latency": Cell(
@@ -66,9 +67,7 @@ CELLS = {
     "idle": Cell(
         title="An idle worker, so many seconds", measure=idle, count=30, repeats=1, targets={"cpu ms/s": "≤ 2"}
     ),
-    "memory": Cell(
-        title="A worker's memory", measure=memory, count=20_000, repeats=1, peers=False
-    ),
+    "memory": Cell(title="A worker's memory", measure=memory, count=20_000, repeats=1, peers=False),
 }
 
 

@@ -18,7 +18,8 @@ CLAIMS, TAKEN = 30, 100
 ROUTE = str(NOOP3.plan.route)
 
 RUNS = """
-insert into runs (id, workflow, version, fingerprint, queue, status, revision, priority, request_hash, input, created_at)
+insert into runs (id, workflow, version, fingerprint, queue, status, revision, priority, request_hash, input,
+  created_at)
 with recursive n(i) as (select 0 union all select i + 1 from n where i < ? - 1)
 select printf('m%09d', i), 'noop3', '1', ?, 'default', ?, 0, 0, '', ?, 1700000000000000 + i from n"""
 JOBS = """
@@ -67,9 +68,7 @@ async def _median(path: Path) -> float:
         store, taken = engine.parts.store, list[float]()
         for _ in range(CLAIMS):
             begin = time.perf_counter()
-            leases = await store.claim(
-                [Route(ROUTE)], limit=TAKEN, length=timedelta(hours=1), worker=WorkerId("bench")
-            )
+            leases = await store.claim([Route(ROUTE)], limit=TAKEN, length=timedelta(hours=1), worker=WorkerId("bench"))
             taken.append(time.perf_counter() - begin)
             assert len(leases) == TAKEN
     return statistics.median(taken) * 1e3

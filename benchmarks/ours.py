@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -129,22 +129,12 @@ async def fan(url: str, flow: str, count: int) -> None:
         answer(seconds=time.perf_counter() - begin, joined=found)
 
 
-async def drain(url: str, flow: str, count: int) -> None:
-    """Enqueue and drain in this process: for the profiler."""
-    async with engine(url, worker=True) as client:
-        handles = await client.start_many(BY_NAME[flow], [document(number) for number in range(count)])
-        for handle in handles[-10:]:
-            await handle.result()
-        answer(flow=flow, count=count)
-
-
-MODES: dict[str, Callable[..., Awaitable[None]]] = {
+MODES: dict[str, Callable[..., Coroutine[Any, Any, None]]] = {
     "start": start,
     "start_many": start_many,
     "local": local,
     "remote": remote,
     "fan": fan,
-    "drain": drain,
 }
 
 

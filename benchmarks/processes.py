@@ -47,7 +47,9 @@ class Side:
             if line.startswith("RESULT "):
                 return dict(json.loads(line.removeprefix("RESULT ")))
         if done.returncode or mode != "setup":
-            raise RuntimeError(f"{self.name} {mode}: exit {done.returncode}\n{done.stdout[-500:]}\n{done.stderr[-3000:]}")
+            raise RuntimeError(
+                f"{self.name} {mode}: exit {done.returncode}\n{done.stdout[-500:]}\n{done.stderr[-3000:]}"
+            )
         return {}
 
     def _environment(self) -> dict[str, str]:

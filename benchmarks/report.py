@@ -48,7 +48,7 @@ def _ratio(name: str, ours: Sequence[float], theirs: Sequence[float]) -> str:
     if not theirs:
         return ""
     mine, other = statistics.median(ours), statistics.median(theirs)
-    more = name.split(",")[0].endswith("runs/s") or name.startswith("starts/s")
+    more = name.split(",", maxsplit=1)[0].endswith("runs/s") or name.startswith("starts/s")
     ratio = mine / other if more else other / mine
     return f"{_figure(ratio)} ×"
 

@@ -16,7 +16,7 @@ def document(number: int) -> Document:
 
 
 @stage
-async def first(ctx: Context[None], value: Document) -> Document:
+async def first(_: Context[None], value: Document) -> Document:
     return value
 
 
@@ -24,17 +24,17 @@ second, third = first.named("second"), first.named("third")
 
 
 @stage
-async def spread(ctx: Context[None], count: int) -> list[Document]:
+async def spread(_: Context[None], count: int) -> list[Document]:
     return [document(number) for number in range(count)]
 
 
 @stage
-async def joined(ctx: Context[None], values: list[Document]) -> int:
+async def joined(_: Context[None], values: list[Document]) -> int:
     return len(values)
 
 
 @stage
-async def gathered(ctx: Context[None], values: dict[str, Document]) -> int:
+async def gathered(_: Context[None], values: dict[str, Document]) -> int:
     return len(values)
 
 
@@ -45,9 +45,7 @@ MAPPED = Workflow("mapped", version="1").pipe(spread).map(first).pipe(joined)
 WIDTH = 480
 """Stages of the widest group: a definition holds at most 500."""
 
-GROUP = (
-    Workflow("group", version="1").parallel(*(first.named(f"s{number}") for number in range(WIDTH))).pipe(gathered)
-)
+GROUP = Workflow("group", version="1").parallel(*(first.named(f"s{number}") for number in range(WIDTH))).pipe(gathered)
 
 ALL: tuple[Workflow[Any, Any], ...] = (NOOP3, NOOP1, MAPPED, GROUP)
 BY_NAME = {str(workflow.workflow_id): workflow for workflow in ALL}

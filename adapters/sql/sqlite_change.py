@@ -11,7 +11,6 @@ from mainspring.adapters.sql import sqlite_statements as sql
 from mainspring.adapters.sql.committer import Verdict
 from mainspring.adapters.sql.moments import to_micros
 from mainspring.adapters.sql.rows import attempt_row, failure_text, job_row, move_row, run_row, stage_row
-from mainspring.adapters.sql.sqlite_bulk import write_starts, write_steps
 from mainspring.adapters.sql.sqlite_errors import is_store_failure
 from mainspring.adapters.sql.sqlite_transaction import RELAY, Transaction
 from mainspring.ports.change import Change, OutboxSettlement, RunPatch
@@ -25,13 +24,9 @@ def write_batch(tx: Transaction, changes: Sequence[Change]) -> list[Verdict]:
     At first the whole batch is tried as it is. If one raises, the transaction is rolled back by whoever runs it and the
     batch comes again, ``careful``: each Change then has a savepoint, so that a poisoned one takes only itself along.
     """
-    if tx.careful:
-        return [_write_carefully(tx, change) for change in changes]
-    together = write_steps(tx, changes) | write_starts(tx, changes)
-    for place in sorted(together):
-        if changes[place].events and tx.events_written:
-            _write_events(tx, changes[place].events)
-    return [None if place in together else write_change(tx, change) for place, change in enumerate(changes)]
+    if not tx.careful:
+        return [write_change(tx, change) for change in changes]
+    return [_write_carefully(tx, change) for change in changes]
 
 
 def _write_carefully(tx: Transaction, change: Change) -> Verdict:
@@ -145,8 +140,9 @@ _NO_COLUMNS = (None,) * 6
 
 def _write_messages(tx: Transaction, change: Change) -> None:
     graph, answer = change.graph, change.answer
-    if graph is not None:
+    if graph is not None and (tx.careful or graph.fingerprint not in tx.graphs):
         tx.execute(sql.GRAPH_INSERT, (graph.fingerprint, graph.shape))
+        tx.graphs.add(graph.fingerprint)
     for signal in change.signals:
         sent_at = to_micros(signal.sent_at)
         tx.execute(sql.SIGNAL_INSERT, (signal.run_id, signal.id, signal.name, signal.payload, sent_at))

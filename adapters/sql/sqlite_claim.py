@@ -13,7 +13,6 @@ import attrs
 from mainspring.adapters.sql import sqlite_statements as sql
 from mainspring.adapters.sql.moments import from_micros, span
 from mainspring.adapters.sql.rows import Row, read_job, read_run
-from mainspring.adapters.sql.sqlite_bulk import write_rows
 from mainspring.adapters.sql.sqlite_transaction import TOKENS, Transaction
 from mainspring.ports.names import LeaseId, Route, RunId, WorkerId
 from mainspring.ports.records import ExtendAnswer, JobKey, Lease, Run
@@ -63,7 +62,7 @@ def lease(tx: Transaction, claim: Claim) -> list[Lease]:
             run = runs[job.run_id] = read_run(row[18:])
         updates.append((lease_id, worker, token, until, now, attempt, *row[:3]))
         leases.append(Lease(job=job, run=run))
-    write_rows(tx, sql.MANY_LEASES, updates)
+    tx.executemany(sql.JOB_LEASE, updates)
     return leases
 
 

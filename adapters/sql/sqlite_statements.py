@@ -42,17 +42,17 @@ def _marks(columns: str) -> str:
     return ", ".join("?" for _ in listed(columns))
 
 
-THIS_JOB = "run_id = ? and stage = ? and idx = ?"
+_JOB = "run_id = ? and stage = ? and idx = ?"
 
 # -- guards and gates: a row that is there (or, for a gate, is not) lets the Change pass -----------------------------
 
-LEASE_GUARD = f"select wakes, lease_until from jobs where {THIS_JOB} and lease_id = ?"  # noqa: S608
-UNLEASED_GUARD = f"select 1 from jobs where {THIS_JOB} and lease_id is null and token = ?"  # noqa: S608
+LEASE_GUARD = f"select wakes, lease_until from jobs where {_JOB} and lease_id = ?"  # noqa: S608
+UNLEASED_GUARD = f"select 1 from jobs where {_JOB} and lease_id is null and token = ?"  # noqa: S608
 RUN_GUARD = "select 1 from runs where id = ? and revision = ?"
 RELAY_GUARD = "select 1 from leases where name = ? and lease_id = ?"
 SIGNAL_GATE = "select 1 from signals where run_id = ? and id = ?"
 ANSWER_GATE = "select 1 from answers where command = ? and key = ?"
-STAGE_GATE = f"select 1 from stages where {THIS_JOB}"  # noqa: S608
+STAGE_GATE = f"select 1 from stages where {_JOB}"  # noqa: S608
 
 # -- writes of a Change ---------------------------------------------------------------------------------------------
 
@@ -75,17 +75,17 @@ STAGE_INSERT = f"insert into stages ({STAGE_COLUMNS}) values ({_marks(STAGE_COLU
 ATTEMPT_INSERT = f"insert into attempts ({ATTEMPT_COLUMNS}) values ({_marks(ATTEMPT_COLUMNS)})"  # noqa: S608
 
 JOB_INSERT = f"insert into jobs ({JOB_COLUMNS}) values ({_marks(JOB_COLUMNS)})"  # noqa: S608
-JOB_DELETE = f"delete from jobs where {THIS_JOB}"  # noqa: S608
+JOB_DELETE = f"delete from jobs where {_JOB}"  # noqa: S608
 _JOB_STANDS = """
   stage = ?, idx = ?, route = ?, phase = ?, available_at = ?, not_before = ?, attempt = ?, max_attempts = ?, input = ?,
   progress = null"""
 #: Gives up the lease.
 JOB_MOVE = f"""
 update jobs set {_JOB_STANDS}, lease_id = null, worker = null, lease_until = null, claimed_at = null
-where {THIS_JOB}"""  # noqa: S608
+where {_JOB}"""  # noqa: S608
 #: Keeps it: a linear hand-over.
-JOB_HAND_OVER = f"update jobs set {_JOB_STANDS}, claimed_at = coalesce(?, claimed_at) where {THIS_JOB}"  # noqa: S608
-JOB_PROGRESS = f"update jobs set progress = ? where {THIS_JOB}"  # noqa: S608
+JOB_HAND_OVER = f"update jobs set {_JOB_STANDS}, claimed_at = coalesce(?, claimed_at) where {_JOB}"  # noqa: S608
+JOB_PROGRESS = f"update jobs set progress = ? where {_JOB}"  # noqa: S608
 JOBS_UNPARK = f"""
 update jobs set phase = '{JobPhase.READY.value}', available_at = ?1
 where run_id = ?2 and stage = ?3 and idx in (
@@ -106,50 +106,6 @@ JOBS_HURRY = (
     _WOKEN.format(moment="?1")
     + ", not_before = case when lease_id is null then null else not_before end where run_id = ?2"
 )
-
-# -- many rows at a time (sqlite_bulk): ``{rows}`` becomes the rows' marks. Guards are checked before, by MANY_PASS.
-# None begins with WITH: Python's driver would not count the rows of such an UPDATE.
-
-#: Places of the steps whose run, lease and stage are as they must be. CROSS JOIN: SQLite then keeps the order of the
-#: tables, one probe of a primary key per row and table.
-MANY_PASS = """
-with step (place, run_id, revision, stage, idx, lease_id) as (values {rows})
-select json_group_array(step.place) from step
-cross join runs on runs.id = step.run_id and runs.revision = step.revision
-cross join jobs on jobs.run_id = step.run_id and jobs.stage = step.stage and jobs.idx = step.idx
-  and jobs.lease_id = step.lease_id
-where not exists (
-  select 1 from stages where stages.run_id = step.run_id and stages.stage = step.stage and stages.idx = step.idx)"""
-MANY_BUMPS = """
-update runs set revision = new.revision from (select column1 as id, column2 as revision
-  from (values {rows})) as new where runs.id = new.id"""
-MANY_PATCHES = """
-update runs set revision = new.revision, status = coalesce(new.status, runs.status),
-  started_at = coalesce(new.started_at, runs.started_at), finished_at = coalesce(new.finished_at, runs.finished_at),
-  output = coalesce(new.output, runs.output), failure = coalesce(new.failure, runs.failure),
-  cancel_reason = coalesce(new.cancel_reason, runs.cancel_reason)
-from (select column1 as id, column2 as revision, column3 as status, column4 as started_at, column5 as finished_at,
-  column6 as output, column7 as failure, column8 as cancel_reason
-  from (values {rows})) as new where runs.id = new.id"""
-MANY_STAGES = f"insert into stages ({STAGE_COLUMNS}) values {{rows}}"
-MANY_RUNS = f"insert into runs ({RUN_COLUMNS}) values {{rows}} on conflict do nothing"
-MANY_JOBS = f"insert into jobs ({JOB_COLUMNS}) values {{rows}}"
-MANY_HAND_OVERS = """
-update jobs set stage = new.to_stage, idx = new.to_idx, route = new.route, phase = new.phase,
-  available_at = new.available_at, not_before = new.not_before, attempt = new.attempt, max_attempts = new.max_attempts,
-  input = new.input, progress = null, claimed_at = coalesce(new.claimed_at, jobs.claimed_at)
-from (select column1 as to_stage, column2 as to_idx, column3 as route, column4 as phase, column5 as available_at,
-  column6 as not_before, column7 as attempt, column8 as max_attempts, column9 as input, column10 as claimed_at,
-  column11 as run_id, column12 as stage, column13 as idx
-  from (values {rows})) as new where jobs.run_id = new.run_id and jobs.stage = new.stage and jobs.idx = new.idx"""
-#: ``{keys}``: the keys' conditions, joined by OR; "in (values …)" would read the whole table.
-MANY_DELETES = "delete from jobs where {keys}"
-MANY_LEASES = """
-update jobs set lease_id = new.lease_id, worker = new.worker, token = new.token, lease_until = new.lease_until,
-  claimed_at = new.claimed_at, attempt = new.attempt
-from (select column1 as lease_id, column2 as worker, column3 as token, column4 as lease_until, column5 as claimed_at,
-  column6 as attempt, column7 as run_id, column8 as stage, column9 as idx
-  from (values {rows})) as new where jobs.run_id = new.run_id and jobs.stage = new.stage and jobs.idx = new.idx"""
 
 EVENT_COUNT = "select event_count from runs where id = ?"
 EVENT_COUNT_SET = "update runs set event_count = ? where id = ?"
@@ -180,12 +136,14 @@ order by jobs.available_at, jobs.run_id, jobs.stage, jobs.idx limit ? offset ?""
 DUE_ROW = f"""
 {_LEASED_ROW} from jobs cross join runs on runs.id = jobs.run_id
 where jobs.run_id = ? and jobs.stage = ? and jobs.idx = ? and jobs.available_at <= ? and {JOB_IS_READY}"""
+JOB_LEASE = f"""
+update jobs set lease_id = ?, worker = ?, token = ?, lease_until = ?, claimed_at = ?, attempt = ? where {_JOB}"""  # noqa: S608
 #: Fencing tokens come from one counter for the whole store, so they grow within every run.
 TOKENS_TAKE = """
 insert into counters (name, value) values (?1, ?2) on conflict (name) do update set value = value + ?2"""
 TOKENS_READ = "select value from counters where name = ?"
-JOB_HELD = f"select wakes, lease_id from jobs where {THIS_JOB}"  # noqa: S608
-JOB_EXTEND = f"update jobs set lease_until = ? where {THIS_JOB}"  # noqa: S608
+JOB_HELD = f"select wakes, lease_id from jobs where {_JOB}"  # noqa: S608
+JOB_EXTEND = f"update jobs set lease_until = ? where {_JOB}"  # noqa: S608
 
 # -- reads ----------------------------------------------------------------------------------------------------------
 
@@ -196,7 +154,7 @@ select {RUN_COLUMNS} from runs where id in (select value from json_each(?)) and 
 #: Both walk the run's part of the primary key, which is in the order of the stages: nothing is sorted.
 STAGE_TALLY = f"select stage, {STAGE_COUNTS} from stages where run_id = ? group by stage"  # noqa: S608
 JOB_TALLY = f"select stage, {JOB_COUNTS} from jobs where run_id = ? group by stage"  # noqa: S608
-JOB = f"select {JOB_COLUMNS} from jobs where {THIS_JOB}"  # noqa: S608
+JOB = f"select {JOB_COLUMNS} from jobs where {_JOB}"  # noqa: S608
 JOBS = f"select {JOB_COLUMNS} from jobs where run_id = ? order by stage, idx"  # noqa: S608
 STAGES = f"select {STAGE_COLUMNS} from stages where run_id = ? order by stage, idx"  # noqa: S608
 STAGES_ONLY = f"""

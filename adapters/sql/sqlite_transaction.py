@@ -28,6 +28,7 @@ class Transaction:
         self.execute = cursor.execute
         self.executemany = cursor.executemany
         self.careful = careful
+        self.graphs: set[str] = set()  #: fingerprints of shapes it has stored, or found; not kept over savepoints
         self._clock = clock
 
     @cached_property

@@ -58,7 +58,7 @@ class Claiming:
         Raises:
             StuckBodiesError: more bodies would not end than the settings allow.
         """
-        share = max(1, self._settings.concurrency // 4)  # so that bodies and commits do not march in step
+        share = max(1, self._settings.concurrency // 2)  # half: some bodies run while others' commits are under way
         pause = BackOff(self._parts.ids.random())
         while not self._stopping.is_set():
             self.slot_free.clear()

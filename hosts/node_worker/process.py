@@ -5,6 +5,7 @@ back at once. The third ends the process where it stands; the leases run out by 
 """
 
 import asyncio
+import gc
 import os
 import signal
 import time
@@ -69,11 +70,22 @@ def run_worker(worker: Worker, registry: WorkflowRegistry, parts: Parts, setting
         logger.info("giving_back", worker=worker.id, attempts=len(worker.executor.live))
         worker.hurry()
 
+    _calm_collector()
     try:
         with signals(loop, [drain, hurry]), Watchdog(loop, limit):
             return survive(loop, _work(worker, registry, parts, until_idle=settings.until_idle))
     finally:
         close_loop(loop)
+
+
+def _calm_collector() -> None:
+    """Have Python's collector look at what is loaded by now no more, and after 20,000 new objects instead of 700.
+
+    Left alone it took a sixth of a busy worker's time.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
 
 
 def new_loop(*, uvloop: bool | None = None) -> AbstractEventLoop:

@@ -54,6 +54,15 @@ class StartOptions:
     timeout: timedelta | None = None
 
 
+@attrs.frozen(kw_only=True)
+class _Shared:
+    """What every start of one call has alike, made once."""
+
+    config: Payload | None  #: of each stage that takes one, defaults filled in
+    given: Payload  #: the config as it was given
+    metadata: Payload | None
+
+
 class Requests:
     """Makes ``CreateRun`` commands."""
 
@@ -68,11 +77,14 @@ class Requests:
             InvalidValueError: input, config or an option is wrong; every problem with its path.
         """
         check_options(options)
+        return await self._create(served, value, options.key, options, self._shared(served, options))
+
+    async def _create(
+        self, served: Served, value: Any, key: str | None, options: StartOptions, shared: "_Shared"
+    ) -> CreateRun:
         text = self._input(served, value)
-        config = self._config(served, options.config)
-        given = self._payloads.codec.encode(dict(options.config or {}), "config")
         # of what was asked for: defaults that a later version fills in differently must not make it another request
-        content_hash = hashlib.sha256(f"{text}\x1f{given}".encode()).hexdigest()
+        content_hash = hashlib.sha256(f"{text}\x1f{shared.given}".encode()).hexdigest()
         run_id: RunId | None = None
         stored, elements = text, None
         mapped = any(stage.mapped for stage in served.plan.sources)
@@ -83,16 +95,15 @@ class Requests:
         if run_id is not None and mapped:
             decoded = self._payloads.codec.decode(text, list[Any], self._subject(served))
             elements = await self._payloads.stored_elements(decoded, run_id, "input", self._subject(served))
-        metadata = None if options.metadata is None else self._payloads.codec.encode(options.metadata, "metadata")
         return CreateRun(
             plan=served.plan,
             input=stored,
             elements=elements,
-            config=config,
-            key=options.key,
+            config=shared.config,
+            key=key,
             priority=options.priority,
             tags=tuple(options.tags),
-            metadata=metadata,
+            metadata=shared.metadata,
             start_at=options.start_at,
             timeout=options.timeout,
             run_id=run_id,
@@ -107,12 +118,15 @@ class Requests:
         Raises:
             InvalidValueError: with the place of each wrong value, ``$[3].price``, up to 50 problems.
         """
+        check_options(options)
+        shared = self._shared(served, options)
         commands: list[CreateRun] = []
         problems: list[Problem] = []
         for place, value in enumerate(values):
-            one = options if keys is None else attrs.evolve(options, key=keys[place])
+            key = options.key if keys is None else keys[place]
             try:
-                commands.append(await self.create(served, value, one))
+                _refuse(_key_problems(key))
+                commands.append(await self._create(served, value, key, options, shared))
             except InvalidValueError as error:
                 problems += [Problem(f"$[{place}]{found.path[1:]}", found.message) for found in error.problems]
                 if len(problems) >= MOST_PROBLEMS:
@@ -120,6 +134,14 @@ class Requests:
         if problems:
             raise InvalidValueError(f"inputs of workflow {served.plan.workflow}", tuple(problems[:MOST_PROBLEMS]))
         return commands
+
+    def _shared(self, served: Served, options: StartOptions) -> "_Shared":
+        encode = self._payloads.codec.encode
+        return _Shared(
+            config=self._config(served, options.config),
+            given=encode(dict(options.config or {}), "config"),
+            metadata=None if options.metadata is None else encode(options.metadata, "metadata"),
+        )
 
     def _subject(self, served: Served) -> str:
         return f"input of workflow {served.plan.workflow}"
@@ -164,6 +186,10 @@ def check_options(options: StartOptions) -> None:
         most = f"must be between {PRIORITIES[0]} and {PRIORITIES[-1]}, found {priority!r}"
         problems.append(Problem("$.priority", most))
     problems += _time_problems(options)
+    _refuse(problems)
+
+
+def _refuse(problems: list[Problem]) -> None:
     if problems:
         subject = "options of a start"
         raise InvalidValueError(subject, tuple(problems))

@@ -7,7 +7,7 @@ from typing import Any
 
 import attrs
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from mainspring.kernel.commands.attempt_report import ReportProgress
 from mainspring.kernel.commands.attempt_start import StartAttempt
@@ -42,6 +42,8 @@ def fault_of(number: int) -> Fault | None:
         return None
     if kind < 14:
         return Fault("between", 1, pick)
+    if KINDS[kind - 14] == "stale":
+        return Fault("stale", 1 if pick % 2 else 5)  # a cancel that is refused five times tells every job
     return Fault(KINDS[kind - 14], 1 + pick % 5, pick // 5)
 
 
@@ -167,7 +169,8 @@ class KernelMachine(RuleBasedStateMachine):
     # Picking.
 
     @property
-    def _open(self) -> list[RunId]:
+    def open_runs(self) -> list[RunId]:
+        """Runs that have not ended."""
         return [run.id for run in self.world.tables.runs.rows() if run.status not in TERMINAL_RUN_STATUSES]
 
     @property
@@ -176,7 +179,7 @@ class KernelMachine(RuleBasedStateMachine):
         return list(self.world.shapes)
 
     def _run(self, pick: int) -> RunId:
-        runs = self._open if pick % 8 and self._open else self.runs
+        runs = self.open_runs if pick % 8 and self.open_runs else self.runs
         return runs[pick % len(runs)]
 
     def _worker(self, pick: int) -> Worker:
@@ -224,6 +227,15 @@ class KernelMachine(RuleBasedStateMachine):
             except (CommandError, PortError, Crash) as error:
                 return error
 
+    @initialize(seeds=st.lists(SEEDS, min_size=1, max_size=2))
+    def begin(self, seeds: list[int]) -> None:
+        """Two workers are busy with a run or two."""
+        for seed in seeds:
+            self.create(seed, None, None, None, None)
+        for pick, worker in enumerate(self.workers):
+            self.claim(pick, 2, None)
+            assert len(worker.held) <= 2
+
     # Clients.
 
     @rule(
@@ -233,10 +245,8 @@ class KernelMachine(RuleBasedStateMachine):
         timeout=st.sampled_from([None, None, None, 60]),
         fault=FAULTS,
     )
-    @precondition(lambda self: len(self.world.shapes) < 4 and len(self._open) < 2)
-    def create(
-        self, seed: int, key: str | None, delay: int | None, timeout: int | None, fault: Fault | None
-    ) -> None:
+    @precondition(lambda self: len(self.open_runs) < 2)
+    def create(self, seed: int, key: str | None, delay: int | None, timeout: int | None, fault: Fault | None) -> None:
         """Start a run; its client may never hear of it."""
         shape = shape_of(seed)
         known = set(self.world.snapshot().runs)
@@ -280,7 +290,7 @@ class KernelMachine(RuleBasedStateMachine):
     # Workers.
 
     @rule(pick=PICKS, limit=st.integers(1, 3), fault=FAULTS)
-    @precondition(lambda self: self._open)
+    @precondition(lambda self: self.open_runs)
     def claim(self, pick: int, limit: int, fault: Fault | None) -> None:
         """Take what is due."""
         worker = self._worker(pick)
@@ -359,7 +369,11 @@ class KernelMachine(RuleBasedStateMachine):
             return
         worker, mine = held
         job = mine.job
-        commands = {"start": StartAttempt, "report": partial(ReportProgress, done=1), "release": ReleaseJob}
+        commands: dict[str, Callable[..., Any]] = {
+            "start": StartAttempt,
+            "report": partial(ReportProgress, done=1),
+            "release": ReleaseJob,
+        }
         answer = self._do(commands[deed](job=job), fault, job)
         if isinstance(answer, Crash):
             worker.die()
@@ -385,7 +399,7 @@ class KernelMachine(RuleBasedStateMachine):
     # Upkeep and time.
 
     @rule(seconds=st.sampled_from([1, 5, 31, 120]), fault=FAULTS)
-    @precondition(lambda self: self._open)
+    @precondition(lambda self: self.open_runs)
     def wait(self, seconds: int, fault: Fault | None) -> None:
         """Time passes, and upkeep follows."""
         self.world.clock.advance(seconds * SECOND)

@@ -89,9 +89,10 @@ def shape_of(seed: int) -> Shape:
         retry = Retry(max_attempts=random.randint(1, 3), initial=timedelta(seconds=1), jitter=0.0)
         bound = random.choice([None, 1, 2]) if mapped else None
         nodes.append(stage("abcde"[number], *sorted(after), mapped=mapped, max_parallel=bound, retry=retry))
-    widths = {node.id: random.randint(0, 3) for node in nodes}
+    widths: dict[str, int] = {node.id: random.randint(0, 3) for node in nodes}
     fingerprint = Fingerprint(f"{seed:016x}")
-    return Shape(attrs.evolve(plan(*nodes), fingerprint=fingerprint), {"": random.randint(0, 3), **widths})
+    widths[""] = random.randint(0, 3)
+    return Shape(attrs.evolve(plan(*nodes), fingerprint=fingerprint), widths)
 
 
 SEEDS = st.integers(0, 99_999)

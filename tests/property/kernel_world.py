@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import attrs
 
+from mainspring.adapters.memory import writes
 from mainspring.adapters.memory.clock import ManualClock
 from mainspring.adapters.memory.ids import SeededIds
 from mainspring.adapters.memory.persistence import MemoryPersistence
@@ -49,7 +50,10 @@ class Crash(BaseException):
 
 @attrs.frozen
 class Fault:
-    """What happens at the ``at``-th point of its kind that a command passes."""
+    """What happens at the ``at``-th point of its kind that a command passes.
+
+    ``stale`` refuses its first ``at`` commits.
+    """
 
     kind: str  #: crash, unavailable, meanwhile (any point) · stale, unknown, unknown_written, between (a commit)
     at: int
@@ -72,7 +76,11 @@ class Mutated(MemoryPersistence):
     mutation: Mutation | None = None
 
     async def commit(self, change: Change) -> None:
-        await super().commit(change if self.mutation is None else self.mutation(self.store, change))
+        mutation = self.mutation
+        if mutation is None:
+            await super().commit(change)
+        else:  # mutated under the lock, after whatever comes in between
+            await self._at("commit", lambda store: writes.commit(store, mutation(store, change)))
 
 
 class World:
@@ -138,8 +146,11 @@ class World:
             self._before = self.snapshot()
 
     def _strike(self, fault: Fault, name: str) -> None:
+        if fault.kind == "stale" and name == "commit:before" and self._passed[name] <= fault.at:
+            self.struck[fault.kind] += 1
+            raise StaleChange
         wanted = _AT_COMMITS.get(fault.kind, "any")
-        if wanted not in {"any", name} or self._passed[wanted] != fault.at:
+        if fault.kind == "stale" or wanted not in {"any", name} or self._passed[wanted] != fault.at:
             return
         self._fault = None
         self.struck[fault.kind] += 1
@@ -149,8 +160,6 @@ class World:
             case "unavailable":
                 # after a commit, a store that fails leaves its outcome unknown
                 raise UnknownOutcomeError if name == "commit:after" else UnavailableError
-            case "stale":
-                raise StaleChange
             case "unknown" | "unknown_written":
                 raise UnknownOutcomeError
             case _:
@@ -211,7 +220,9 @@ class World:
 
     def _watch_actor(self, mine: Job, before: Snapshot, after: Snapshot) -> None:
         old, new = before.jobs.get(mine.key), after.jobs.get(mine.key)
-        if old is not None and old.lease_id == mine.lease_id:
+        if old is not None and old.lease_id in {job.lease_id for job in self._acting}:
+            # its own, or claimed again by the same worker after the lease was lost
+            mine = next(job for job in self._acting if job.lease_id == old.lease_id)
             asleep = new is not None and new.lease_id is None and new.attempt == 0
             if asleep and new is not None and (new.available_at is None or new.available_at > self.clock.now()):
                 assert old.wakes == mine.wakes, "a body was put to sleep over a wake-up that it had not seen"
@@ -326,8 +337,8 @@ class World:
 
     def _check_events(self, now: Snapshot) -> None:
         waiting = {(row.event.run_id, row.event.seq): row.event for row in self.tables.outbox.rows()}
-        dead = {(row.event.run_id, row.event.seq) for row in self.tables.dead_letters.rows()}
-        self._events |= waiting
+        dead = {(row.event.run_id, row.event.seq): row.event for row in self.tables.dead_letters.rows()}
+        self._events |= waiting | dead
         by_run: dict[RunId, list[Event]] = defaultdict(list)
         for key in sorted(self._events):
             by_run[key[0]].append(self._events[key])
@@ -345,6 +356,7 @@ class World:
 
     def deliver(self, event: Event) -> None:
         """The sink got the event: first publications of a run come in order."""
+        self._events[event.run_id, event.seq] = event
         seen = self.delivered[event.run_id]
         if event.seq not in seen:
             dead = {row.event.seq for row in self.tables.dead_letters.rows() if row.event.run_id == event.run_id}
@@ -355,7 +367,6 @@ class World:
 
 #: faults that strike at commits; all others at any point
 _AT_COMMITS = {
-    "stale": "commit:before",
     "unknown": "commit:before",
     "unknown_written": "commit:after",
     "between": "commit:before",

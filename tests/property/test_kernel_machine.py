@@ -3,16 +3,17 @@
 import sys
 from collections import Counter
 from enum import StrEnum
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
-from hypothesis import Phase, settings
+from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from mainspring.kernel import transitions
 from mainspring.kernel.transitions import JOB, RUN, STAGE, JobEvent, StageEvent, StageStanding
 from mainspring.ports.records import JobPhase
 from tests.property.kernel_machine import KINDS, KernelMachine
+from tests.property.kernel_walk import walk
 
 #: Edges of work that comes later: skipped stages, and jobs that only other code can go on with.
 LATER = {
@@ -46,23 +47,13 @@ BY_ROWS = {(JobPhase.PARKED, JobEvent.UNPARK)}
 @pytest.mark.fault(92)
 @pytest.mark.fault(95)
 def test_every_run_ends_once_whatever_comes_in_between() -> None:
-    run_state_machine_as_test(KernelMachine, settings=settings(max_examples=250, stateful_step_count=50))
-
-
-class Counting(KernelMachine):
-    """Remembers what its examples met."""
-
-    unparked: ClassVar[int] = 0
-    struck: ClassVar[Counter[str]] = Counter()
-
-    def teardown(self) -> None:
-        super().teardown()
-        Counting.unparked += self.world.unparked
-        Counting.struck += self.world.struck
+    run_state_machine_as_test(KernelMachine, settings=settings(max_examples=150, stateful_step_count=50))
 
 
 def test_every_edge_of_the_tables_is_taken_and_every_fault_met(monkeypatch: pytest.MonkeyPatch) -> None:
     taken: set[tuple[StrEnum, StrEnum]] = set()
+    struck: Counter[str] = Counter()
+    unparked = 0
     step = transitions.step
 
     def recording(table: Any, status: Any, event: Any) -> Any:
@@ -73,9 +64,14 @@ def test_every_edge_of_the_tables_is_taken_and_every_fault_met(monkeypatch: pyte
     for name, module in list(sys.modules.items()):
         if name.startswith("mainspring.kernel") and getattr(module, "step", None) is step:
             monkeypatch.setattr(module, "step", recording)
-    calm = settings(max_examples=120, stateful_step_count=50, derandomize=True, database=None, phases=[Phase.generate])
-    run_state_machine_as_test(Counting, settings=calm)
+    for seed in range(700):
+        machine = KernelMachine()
+        walk(machine, seed)
+        struck += machine.world.struck
+        unparked += machine.world.unparked
     edges = {(status, event) for table in (RUN, STAGE, JOB) for status, after in table.items() for event in after}
-    assert {f"{status} {event}" for status, event in edges - taken} == {f"{a} {b}" for a, b in LATER | BY_ROWS}
-    assert Counting.unparked > 0
-    assert set(Counting.struck) == set(KINDS)
+    assert {f"{status} {event}" for status, event in edges - taken} == {
+        f"{status} {event}" for status, event in LATER | BY_ROWS
+    }
+    assert unparked > 0
+    assert set(struck) == set(KINDS)

@@ -4,32 +4,29 @@ A mutation is made where it shows: in the Change, on its way to the store.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import attrs
 import pytest
-from hypothesis import HealthCheck, Phase, settings
-from hypothesis.stateful import run_state_machine_as_test
 
 from mainspring.adapters.memory.store import MemoryStore
-from mainspring.ports.change import Change
+from mainspring.kernel import advance, ending
+from mainspring.ports.change import Change, Unpark
 from mainspring.ports.errors import PortError
-from mainspring.ports.records import StageStatus
+from mainspring.ports.names import StageId
+from mainspring.ports.records import RunState, StageStatus
 from tests.property.kernel_machine import KernelMachine
+from tests.property.kernel_walk import walk
 
-QUICK = settings(
-    max_examples=400,
-    stateful_step_count=50,
-    derandomize=True,
-    database=None,
-    deadline=None,
-    phases=[Phase.generate],
-    report_multiple_bugs=False,
-    suppress_health_check=list(HealthCheck),
-)
+WALKS = 600
 
 
 def finish_without_lease(store: MemoryStore, change: Change) -> Change:
-    return attrs.evolve(change, leases=tuple(guard for guard in change.leases if guard.expired))
+    leases = {job.key: job.lease_id for job in store.jobs.rows()}
+    loose = [(guard, leases.get(guard.key)) for guard in change.leases]
+    return attrs.evolve(
+        change, leases=tuple(attrs.evolve(guard, lease_id=held) for guard, held in loose if held is not None)
+    )
 
 
 def suspend_without_wake_count(store: MemoryStore, change: Change) -> Change:
@@ -119,9 +116,30 @@ def test_the_machine_finds(mutation: Callable[[MemoryStore, Change], Change]) ->
 
     Mutant.mutation = staticmethod(mutation)
     with pytest.raises((AssertionError, PortError)):
-        run_state_machine_as_test(Mutant, settings=QUICK)
+        walks(Mutant)
 
 
-def test_without_a_mutation_it_finds_nothing_on_the_same_way() -> None:
-    few = settings(QUICK, max_examples=50)
-    run_state_machine_as_test(KernelMachine, settings=few)
+def test_the_machine_finds_a_join_that_is_opened_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    def open_all(self: Any, at: StageId, elements: Any) -> None:
+        for below in self._plan.downstream[at]:
+            follower = self._plan.stages[below]
+            if all(map(self._is_complete, follower.after)):
+                self.open(follower, elements)
+
+    monkeypatch.setattr(advance._Walk, "open_after", open_all)  # pyright: ignore[reportPrivateUsage]
+    with pytest.raises(AssertionError, match="refused for ever"):
+        walks(KernelMachine)
+
+
+def test_the_machine_finds_a_cancel_that_frees_no_parked_instance(monkeypatch: pytest.MonkeyPatch) -> None:
+    def free_nothing(state: RunState, *_: object) -> tuple[RunState, tuple[Unpark, ...]]:
+        return state, ()
+
+    monkeypatch.setattr(ending, "free_next", free_nothing)
+    with pytest.raises(AssertionError, match="nobody will free"):
+        walks(KernelMachine)
+
+
+def walks(machine: type[KernelMachine]) -> None:
+    for seed in range(WALKS):
+        walk(machine(), seed)
