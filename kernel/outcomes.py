@@ -23,7 +23,7 @@ class Completed:
 
 @attrs.frozen(kw_only=True)
 class Failed:
-    """The body raised, timed out, or its output cannot be encoded."""
+    """The body raised, timed out, or its output cannot be encoded. One that was told of a cancel is ``Cancelled``."""
 
     failure: Failure
     retryable: bool = True

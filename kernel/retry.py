@@ -5,7 +5,7 @@ the exponential bound, so that many failures at once do not come back at once.
 """
 
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 import attrs
 
@@ -68,7 +68,7 @@ class Retry:
             return True
         if not isinstance(error, BaseExceptionGroup):
             return False
-        members: tuple[Any, ...] = error.exceptions
+        members = cast("BaseExceptionGroup[BaseException]", error).exceptions
         return any(map(self.refuses, members))
 
 
@@ -82,7 +82,7 @@ def _is_between(value: Any, least: Any, most: Any) -> bool:
 def _are_exceptions(kinds: Any) -> bool:
     if not isinstance(kinds, tuple):
         return False
-    members: tuple[Any, ...] = kinds
+    members: tuple[Any, ...] = kinds  # pyright: ignore[reportUnknownVariableType]
     return all(isinstance(kind, type) and issubclass(kind, BaseException) for kind in members)
 
 

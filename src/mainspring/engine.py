@@ -1,4 +1,7 @@
-"""The composition root: URLs to adapters, adapters to hosts. The only module of the face that names adapters."""
+"""The engine: opens a store, starts runs, and executes them in this process unless told otherwise.
+
+Hosts that are programs take their parts from here (``open_parts``); ``wiring`` chooses the adapters.
+"""
 
 import asyncio
 from asyncio import Task
@@ -10,8 +13,6 @@ from typing import Any, Self, TypeVar, overload
 import structlog
 from typing_extensions import Unpack
 
-from mainspring.adapters.msgspec import MsgspecCodec
-from mainspring.adapters.system import SystemClock, SystemIds
 from mainspring.client import Client, Page
 from mainspring.handles import RunHandle
 from mainspring.hosts.execution.parts import Parts
@@ -27,73 +28,12 @@ from mainspring.ports.event_sink import EventSink
 from mainspring.ports.names import RunId, WorkflowId
 from mainspring.ports.records import Run, RunFilter, RunStatus
 from mainspring.requests import Options, SharedOptions, StartOptions
+from mainspring.wiring import open_parts
 
 logger = structlog.get_logger("mainspring.engine")
 
 I = TypeVar("I")  # noqa: E741  input, as in Stage[I, O]
 O = TypeVar("O")  # noqa: E741
-
-
-def open_parts(
-    url: str,
-    *,
-    blobs: str | None = None,
-    migrate: bool = True,
-    limits: Limits | None = None,
-    sink: EventSink | None = None,
-) -> Parts:
-    """Open the store that a URL names, with the adapters that go with it. Blocks for some milliseconds.
-
-    ``sqlite:///relative.db``, ``sqlite:////absolute.db`` or ``memory://`` (gone with the process).
-
-    Raises:
-        SettingsError: the URL names no store Mainspring knows, or no place where one can be.
-        SchemaError: the store's schema is missing, older or newer than this code.
-        PortError: the store cannot be opened.
-    """
-    clock, ids, limit = SystemClock(), SystemIds(), limits or Limits()
-    codec = MsgspecCodec(limit)
-    scheme, separator, _ = url.partition("://")
-    scheme = scheme if separator else ""
-    if scheme == "memory":
-        from mainspring.adapters.memory.blob_store import MemoryBlobStore
-        from mainspring.adapters.memory.job_transport import MemoryJobTransport
-        from mainspring.adapters.memory.persistence import MemoryPersistence
-        from mainspring.adapters.memory.run_feed import MemoryRunFeed
-
-        return Parts(
-            store=MemoryPersistence(clock, ids),
-            transport=MemoryJobTransport(),
-            feed=MemoryRunFeed(),
-            blobs=MemoryBlobStore(),
-            codec=codec,
-            clock=clock,
-            ids=ids,
-            limits=limit,
-            sink=sink,
-        )
-    if scheme == "sqlite":
-        from mainspring.adapters.filesystem import FilesystemBlobStore
-        from mainspring.adapters.sql.sqlite import open_sqlite
-        from mainspring.adapters.sql.sqlite_location import locate
-
-        path = locate(url).path
-        store, transport = open_sqlite(url, clock=clock, ids=ids, migrate=migrate)
-        return Parts(
-            store=store,
-            transport=transport,
-            feed=transport,
-            blobs=FilesystemBlobStore(blobs or path.with_name(path.name + "-blobs")),
-            codec=codec,
-            clock=clock,
-            ids=ids,
-            limits=limit,
-            sink=sink,
-        )
-    known = "sqlite:///file.db (relative), sqlite:////file.db (absolute), memory://"
-    found = f"begins with {scheme!r}" if scheme else "has no scheme"
-    msg = f"no store is known for a URL that {found}; known: {known}"
-    raise SettingsError(msg)
 
 
 class Mainspring:
@@ -342,3 +282,6 @@ def _log_quietly() -> None:
 async def _close(parts: Parts) -> None:
     await parts.transport.close()
     await parts.store.close()
+
+
+__all__ = ["Mainspring", "open_parts"]

@@ -71,7 +71,7 @@ class KeepsTheSettingToItself(MemoryPersistence):
     async def events_written(self) -> bool:
         return bool(self.__dict__.get("on", False))
 
-    async def write_events(self, on: bool) -> None:  # noqa: FBT001
+    async def write_events(self, on: bool) -> None:
         self.__dict__["on"] = on
         await super().write_events(on)
 

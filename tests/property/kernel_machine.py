@@ -212,7 +212,7 @@ class KernelMachine(RuleBasedStateMachine):
                 outputs = {(row.stage, row.index): row.output for row in rows if row.output is not None}
                 node = shape.plan.stages[job.stage]
                 return shape.body(job.stage, job.index, shape.inputs(node, job.index, outputs, job.input))
-            case "failed" | "final":
+            case "failed" | "final" if kind == "final" or mine.status is not RunStatus.CANCELLING:
                 return Failed(failure=Failure(code=kind, message="boom"), retryable=kind == "failed")
             case "suspended" | "suspended for a while" if mine.status is not RunStatus.CANCELLING:
                 return Suspended(until=None if kind == "suspended" else self.world.clock.now() + 5 * SECOND)

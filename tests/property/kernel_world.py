@@ -271,7 +271,9 @@ class World:
         assert job.lease_id is None or job.attempt >= 1
         assert JobKey(job.run_id, job.stage, job.index) not in self._known.stages, "an ended stage has a job"
         if run.status is RunStatus.CANCELLING and job.lease_id is None and job.phase is JobPhase.READY:
-            assert job.available_at is not None, "a job of a run that is being cancelled waits for nothing"
+            due = job.available_at
+            assert due is not None, "a job of a run that is being cancelled waits for nothing"
+            assert due <= self.clock.now(), "a cancel waits out a back-off"
 
     def _check_run(self, run: Run, stages: dict[StageId, list[StageRecord]], jobs: dict[StageId, list[Job]]) -> None:
         plan = self.shapes[run.id].plan

@@ -33,6 +33,10 @@ def suspend_without_wake_count(store: MemoryStore, change: Change) -> Change:
     return attrs.evolve(change, leases=tuple(attrs.evolve(guard, wakes=None) for guard in change.leases))
 
 
+def retry_without_wake_count(store: MemoryStore, change: Change) -> Change:
+    return suspend_without_wake_count(store, change) if change.attempts else change
+
+
 def cancel_without_token(store: MemoryStore, change: Change) -> Change:
     tokens = {job.key: job.token for job in store.jobs.rows()}
     loose = (attrs.evolve(guard, token=tokens.get(guard.key, guard.token)) for guard in change.unleased)
@@ -95,6 +99,7 @@ def opened_beyond_the_bound(store: MemoryStore, change: Change) -> Change:
     [
         finish_without_lease,
         suspend_without_wake_count,
+        retry_without_wake_count,
         cancel_without_token,
         cancel_without_looking_for_leases,
         reap_without_expired,
