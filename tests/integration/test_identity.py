@@ -10,6 +10,7 @@ import pytest
 from mainspring import Context, Mainspring, Retry, Workflow, stage, workflow
 from mainspring.engine import open_parts
 from mainspring.hosts.execution.parts import Timing
+from mainspring.hosts.execution.registry import WorkflowRegistry
 from mainspring.hosts.node_worker.settings import WorkerSettings
 from mainspring.ports.change import Change, LeaseGuard
 from mainspring.ports.errors import StaleChange
@@ -41,7 +42,7 @@ async def test_after_a_restored_backup_two_holders_never_share_a_guard(tmp_path:
     original, backup = tmp_path / "store.db", tmp_path / "backup.db"
     async with Mainspring(f"sqlite:///{original}", workflows=[hello], worker=False) as engine:
         run = await engine.start(hello, "x")
-        routes = engine.client._registry.routes()  # the routes of what was given
+        routes = WorkflowRegistry([hello], engine.parts.codec).routes()
     shutil.copy(original, backup)
     stores = [open_parts(f"sqlite:///{path}") for path in (original, backup)]
     try:
