@@ -112,13 +112,13 @@ class StageRecord:
 
 @attrs.frozen(kw_only=True)
 class AttemptRecord:
-    """A try that did not end its stage: it failed and will be retried, was reaped, or was given back."""
+    """A try that did not end its stage: it failed and will be retried, or was reaped."""
 
     run_id: RunId
     stage: StageId
     index: int
     attempt: int
-    lease_id: LeaseId  #: names the try; makes the row unique, for a refunded attempt has the same number again
+    lease_id: LeaseId  #: names the try: a refunded attempt's number comes again
     worker: WorkerId
     started_at: datetime
     ended_at: datetime

@@ -122,7 +122,7 @@ class Executor:
         if served is None:
             await self.release(lease.job)
             return "released"
-        box = self._mailboxes.open(run.id, _fresh_state(run, served))
+        box = self._mailboxes.open(run.id, run.revision, _fresh_state(run, served))
         word = "released"
         try:
             with self.live.join(lease.job, lease.lease_id, until) as seat:

@@ -125,11 +125,17 @@ class Mailboxes:
     def __len__(self) -> int:
         return len(self._boxes)
 
-    def open(self, run_id: RunId, state: RunState | None = None) -> Box:
-        """The run's box; close it as often as it was opened. ``state`` serves a box that is new."""
+    def open(self, run_id: RunId, revision: int, state: RunState | None = None) -> Box:
+        """The run's box; close it as often as it was opened.
+
+        ``revision``: where the run stood when the opener last saw it; what the box kept from before is dropped.
+        ``state`` serves a box that is new.
+        """
         box = self._boxes.get(run_id)
         if box is None:
             box = self._boxes[run_id] = Box(run_id, self._dispatcher, state)
+        elif box.state is not None and box.state.run.revision < revision:
+            box.state = None
         box.holders += 1
         return box
 

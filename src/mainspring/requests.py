@@ -21,6 +21,7 @@ PRIORITIES = range(-32_768, 32_768)
 MAX_TAGS = 50
 MOST_PROBLEMS = 50
 LONGEST = timedelta(days=36_500)
+LAST_YEAR = 9_000  # so that a deadline can be reckoned with
 MAX_TAG_LENGTH = 200
 
 
@@ -215,6 +216,8 @@ def _time_problems(options: StartOptions) -> list[Problem]:
         problems.append(Problem("$.start_at", f"must be an aware datetime, found {start_at!r}"))
     elif isinstance(start_at, datetime) and start_at.tzinfo is None:
         problems.append(Problem("$.start_at", "must have a time zone; found a naive datetime"))
+    elif isinstance(start_at, datetime) and start_at.year > LAST_YEAR:
+        problems.append(Problem("$.start_at", f"must not lie after the year {LAST_YEAR}, found {start_at}"))
     if timeout is not None and not (isinstance(timeout, timedelta) and timedelta(0) < timeout <= LONGEST):
         problems.append(Problem("$.timeout", f"must be a timedelta, positive, at most 100 years; found {timeout!r}"))
     return problems

@@ -141,7 +141,7 @@ async def test_an_output_that_was_never_recorded_reaches_no_stage() -> None:
     routes = world.registry.routes()
     (lease,) = await world.store.claim(routes, limit=1, length=timedelta(seconds=30), worker=WorkerId("w"))
     boxes = Mailboxes(Dispatcher(world.parts.store, world.parts.clock, world.parts.ids))
-    box = boxes.open(run.id)  # held open, as by a sibling on this worker
+    box = boxes.open(run.id, 0)  # held open, as by a sibling on this worker
     executor = Executor(world.parts, world.registry, QUICK.timing, mailboxes=boxes)
     await world.store.commit(Change(job_deletes=(lease.job.key,)))
     assert await executor.execute(lease, asyncio.get_running_loop().time() + 30) == "lease_lost"
@@ -160,7 +160,7 @@ async def test_a_mistake_about_one_finish_is_not_its_siblings_fault() -> None:
             return list(commands), None
 
     boxes = Mailboxes(Fragile())  # type: ignore[arg-type]
-    box = boxes.open(RunId("run"))
+    box = boxes.open(RunId("run"), 0)
     commands: list[Any] = ["first", "good", "bad", "well"]
     answers = await asyncio.gather(*(box.finish(command) for command in commands), return_exceptions=True)
     assert [answer for answer in answers if isinstance(answer, str)] == ["first", "good", "well"]
@@ -169,7 +169,7 @@ async def test_a_mistake_about_one_finish_is_not_its_siblings_fault() -> None:
 
 async def test_what_is_recorded_is_kept_for_the_stages_that_follow_unless_it_is_large() -> None:
     world = bench(late)
-    box = Mailboxes(Dispatcher(world.store, world.parts.clock, world.parts.ids)).open(RunId("run"))
+    box = Mailboxes(Dispatcher(world.store, world.parts.clock, world.parts.ids)).open(RunId("run"), 0)
     box.keep_output(StageId("a"), Payload("1"))
     box.keep_output(StageId("b"), Payload("@run/lease/hash"))
     assert box.outputs == {"a": ("1",)}
@@ -208,3 +208,16 @@ async def test_a_cancel_does_not_wait_out_a_back_off() -> None:
     gate.set()
     await working
     assert await run.status() is RunStatus.CANCELLED
+
+
+async def test_a_box_drops_a_state_that_a_newer_claim_has_outrun() -> None:
+    world = bench(late)
+    run = await world.start(late, 1)
+    state = await world.store.run_state(run.id)
+    assert state is not None
+    boxes = Mailboxes(Dispatcher(world.store, world.parts.clock, world.parts.ids))
+    box = boxes.open(run.id, 0, state)
+    assert boxes.open(run.id, 0) is box
+    assert box.state is state
+    boxes.open(run.id, state.run.revision + 1)
+    assert box.state is None
