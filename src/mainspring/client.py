@@ -78,11 +78,11 @@ class Client:
             raise InvalidValueError(subject, (Problem("$", f"expected {len(inputs)}, found {len(keys)}"),))
         served = self._served(workflow)
         check_options(options)
-        commands = await self._requests.create_many(served, inputs, keys, options)
+        checked = self._requests.checked(served, inputs, keys, options)
         handles: list[RunHandle[O]] = []
-        for begin in range(0, len(commands), BATCH):
-            chunk = commands[begin : begin + BATCH]
-            answers = await asyncio.gather(*map(self._dispatcher.dispatch, chunk), return_exceptions=True)
+        for begin in range(0, len(inputs), BATCH):
+            commands = await self._requests.commands(checked, range(begin, min(begin + BATCH, len(inputs))))
+            answers = await asyncio.gather(*map(self._dispatcher.dispatch, commands), return_exceptions=True)
             created = [answer for answer in answers if isinstance(answer, RunCreated)]
             await self._announce(created)
             for answer in answers:

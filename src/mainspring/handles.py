@@ -32,6 +32,8 @@ class RunAccess(Protocol):
 class RunHandle(Generic[O_co]):
     """A run: ask for its result, its status; cancel it, signal it."""
 
+    __slots__ = ("_client", "created", "id")
+
     def __init__(self, client: RunAccess, run_id: RunId, *, created: bool = True) -> None:
         self._client = client
         self.id = run_id

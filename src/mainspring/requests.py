@@ -59,9 +59,21 @@ class StartOptions:
 class _Shared:
     """What every start of one call has alike, made once."""
 
+    tags: tuple[str, ...]
     config: Payload | None  #: of each stage that takes one, defaults filled in
     given: Payload  #: the config as it was given
     metadata: Payload | None
+
+
+@attrs.frozen(kw_only=True)
+class Checked:
+    """Many starts of one workflow whose inputs are right, kept as text: many objects would weigh on the collector."""
+
+    served: Served
+    texts: list[Payload]
+    keys: Sequence[str | None] | None
+    options: StartOptions
+    shared: _Shared
 
 
 class Requests:
@@ -78,17 +90,55 @@ class Requests:
             InvalidValueError: input, config or an option is wrong; every problem with its path.
         """
         check_options(options)
-        return await self._create(served, value, options.key, options, self._shared(served, options))
+        shared = self._shared(served, options)
+        return await self._command(served, self._input(served, value), options.key, options, shared=shared)
 
-    async def _create(
-        self, served: Served, value: Any, key: str | None, options: StartOptions, shared: "_Shared"
+    def checked(
+        self, served: Served, values: Sequence[Any], keys: Sequence[str | None] | None, options: StartOptions
+    ) -> Checked:
+        """Many starts, checked before any of them is written.
+
+        Raises:
+            InvalidValueError: with the place of each wrong value, ``$[3].price``, up to 50 problems.
+        """
+        check_options(options)
+        texts: list[Payload] = []
+        problems: list[Problem] = []
+        for place, value in enumerate(values):
+            try:
+                if keys is not None:
+                    _refuse(_key_problems(keys[place]))
+                texts.append(self._input(served, value))
+            except InvalidValueError as error:
+                problems += [Problem(f"$[{place}]{found.path[1:]}", found.message) for found in error.problems]
+                if len(problems) >= MOST_PROBLEMS:
+                    break
+        if problems:
+            raise InvalidValueError(f"inputs of workflow {served.plan.workflow}", tuple(problems[:MOST_PROBLEMS]))
+        return Checked(served=served, texts=texts, keys=keys, options=options, shared=self._shared(served, options))
+
+    async def commands(self, checked: Checked, places: range) -> list[CreateRun]:
+        """The commands of some of the starts."""
+        keys, options = checked.keys, checked.options
+        return [
+            await self._command(
+                checked.served,
+                checked.texts[place],
+                options.key if keys is None else keys[place],
+                options,
+                shared=checked.shared,
+            )
+            for place in places
+        ]
+
+    async def _command(
+        self, served: Served, text: Payload, key: str | None, options: StartOptions, *, shared: _Shared
     ) -> CreateRun:
-        text = self._input(served, value)
         # of what was asked for: defaults that a later version fills in differently must not make it another request
         content_hash = hashlib.sha256(f"{text}\x1f{shared.given}".encode()).hexdigest()
         run_id: RunId | None = None
         stored, elements = text, None
-        mapped = any(stage.mapped for stage in served.plan.sources)
+        mapped = _takes_apart(served)
         if mapped or not self._payloads.is_small(text):
             run_id = self._ids.new_run_id()
         if run_id is not None and not self._payloads.is_small(text):
@@ -103,7 +153,7 @@ class Requests:
             config=shared.config,
             key=key,
             priority=options.priority,
-            tags=tuple(options.tags),
+            tags=shared.tags,
             metadata=shared.metadata,
             start_at=options.start_at,
             timeout=options.timeout,
@@ -111,34 +161,10 @@ class Requests:
             content_hash=content_hash,
         )
 
-    async def create_many(
-        self, served: Served, values: Sequence[Any], keys: Sequence[str | None] | None, options: StartOptions
-    ) -> list[CreateRun]:
-        """The commands that start a run per value; should any be wrong, all problems are told and nothing is started.
-
-        Raises:
-            InvalidValueError: with the place of each wrong value, ``$[3].price``, up to 50 problems.
-        """
-        check_options(options)
-        shared = self._shared(served, options)
-        commands: list[CreateRun] = []
-        problems: list[Problem] = []
-        for place, value in enumerate(values):
-            key = options.key if keys is None else keys[place]
-            try:
-                _refuse(_key_problems(key))
-                commands.append(await self._create(served, value, key, options, shared))
-            except InvalidValueError as error:
-                problems += [Problem(f"$[{place}]{found.path[1:]}", found.message) for found in error.problems]
-                if len(problems) >= MOST_PROBLEMS:
-                    break
-        if problems:
-            raise InvalidValueError(f"inputs of workflow {served.plan.workflow}", tuple(problems[:MOST_PROBLEMS]))
-        return commands
-
     def _shared(self, served: Served, options: StartOptions) -> "_Shared":
         encode = self._payloads.codec.encode
         return _Shared(
+            tags=tuple(options.tags),
             config=self._config(served, options.config),
             given=encode(dict(options.config or {}), "config"),
             metadata=None if options.metadata is None else encode(options.metadata, "metadata"),
@@ -153,6 +179,8 @@ class Requests:
         kind = served.definition.input_type
         if kind is not Any:
             codec.decode(text, kind, subject)
+        if _takes_apart(served):
+            self._payloads.elements(codec.decode(text, list[Any], subject), subject)
         return text
 
     def _config(self, served: Served, given: Mapping[str, Any] | None) -> Payload | None:
@@ -177,6 +205,10 @@ class Requests:
             subject = f"config of workflow {served.plan.workflow}"
             raise InvalidValueError(subject, tuple(problems[:MOST_PROBLEMS]))
         return codec.encode(whole, "config") if whole else None
+
+
+def _takes_apart(served: Served) -> bool:
+    return any(stage.mapped for stage in served.plan.sources)
 
 
 def check_options(options: StartOptions) -> None:
