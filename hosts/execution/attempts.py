@@ -120,14 +120,17 @@ class Attempts:
         """Outputs of every stage upstream, as text; read once per run and process."""
         wanted = work.served.ancestors[work.job.stage]
         known = work.box.outputs
-        missing = [stage for stage in wanted if stage not in known]
-        if missing:
-            records = group(await self._parts.store.stages(work.run.id, missing))
-            for stage in missing:
-                rows = [row for row in records.get(stage, ()) if row.status is StageStatus.COMPLETED]
-                self._require(stage, rows, work)
-                known[stage] = tuple([await self._payloads.text(row.output or Payload("null")) for row in rows])
+        if not wanted <= known.keys():
+            async with work.box.reading:  # a hundred instances of a map begin at once: one reads, the others find it
+                await self._read(work, [stage for stage in wanted if stage not in known])
         return {stage: known[stage] for stage in work.served.plan.stages if stage in wanted}
+
+    async def _read(self, work: Work, missing: list[StageId]) -> None:
+        records = group(await self._parts.store.stages(work.run.id, missing)) if missing else {}
+        for stage in missing:
+            rows = [row for row in records.get(stage, ()) if row.status is StageStatus.COMPLETED]
+            self._require(stage, rows, work)
+            work.box.outputs[stage] = tuple([await self._payloads.text(row.output or Payload("null")) for row in rows])
 
     def _require(self, stage: StageId, rows: list[Any], work: Work) -> None:
         if not rows and not work.served.plan.stages[stage].mapped:

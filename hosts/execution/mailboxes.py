@@ -31,6 +31,7 @@ class Box:
         self.holders = 0
         #: outputs of ended upstream stages, by stage, in order of index
         self.outputs: dict[StageId, tuple[Payload, ...]] = {}
+        self.reading = Lock()  #: held while outputs are read into it
         self._dispatcher = dispatcher
         self._turn = Lock()  #: held while a command about the run is decided and committed
         self._waiting: list[_Waiting] = []
