@@ -126,7 +126,9 @@ class Attempts:
         return {stage: known[stage] for stage in work.served.plan.stages if stage in wanted}
 
     async def _read(self, work: Work, missing: list[StageId]) -> None:
-        records = group(await self._parts.store.stages(work.run.id, missing)) if missing else {}
+        if not missing:
+            return
+        records = group(await self._parts.store.stages(work.run.id, missing))
         for stage in missing:
             rows = [row for row in records.get(stage, ()) if row.status is StageStatus.COMPLETED]
             self._require(stage, rows, work)

@@ -221,3 +221,23 @@ async def test_a_box_drops_a_state_that_a_newer_claim_has_outrun() -> None:
     assert box.state is state
     boxes.open(run.id, state.run.revision + 1)
     assert box.state is None
+
+
+async def test_a_hundred_instances_that_begin_at_once_read_what_is_upstream_once() -> None:
+    reads = 0
+
+    async def counts(point: str) -> None:
+        nonlocal reads
+        reads += point == "stages:before"
+
+    world = bench(wide, point=counts)
+    run = await world.start(wide, 60)
+    routes, length = world.registry.routes(), timedelta(seconds=30)
+    until = asyncio.get_running_loop().time() + 30
+    first = await world.store.claim(routes, limit=1, length=length, worker=WorkerId("one"))
+    await Executor(world.parts, world.registry, QUICK.timing).execute(first[0], until)
+    instances = await world.store.claim(routes, limit=60, length=length, worker=WorkerId("other"))
+    other = Executor(world.parts, world.registry, QUICK.timing)
+    await asyncio.gather(*(other.execute(lease, until) for lease in instances))
+    assert (len(instances), reads) == (60, 1)
+    assert await run.status() is RunStatus.COMPLETED

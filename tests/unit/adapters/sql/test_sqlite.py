@@ -7,6 +7,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -58,7 +59,8 @@ async def spoilt(store: SQLitePersistence, *statements: str) -> None:
 
 async def test_a_commit_is_durable_in_the_file_when_it_returns(world: "World", path: Path) -> None:
     run = await world.created()
-    assert sqlite3.connect(path).execute("select id from runs").fetchall() == [(run.id,)]
+    with closing(sqlite3.connect(path)) as another:
+        assert another.execute("select id from runs").fetchall() == [(run.id,)]
 
 
 async def test_the_file_is_kept_as_promised(opened: Open) -> None:
@@ -146,6 +148,7 @@ async def test_a_lock_that_stays_is_unavailable_and_names_the_file(world: "World
         await store.commit(Change(create=world.run()))
     assert await store.runs(RunFilter(), limit=1) == []  # readers go on
     holder.execute("rollback")
+    holder.close()
     await store.commit(Change(create=world.run()))
 
 
@@ -159,6 +162,7 @@ async def test_a_lock_that_goes_is_waited_for(world: "World", opened: Open, path
     assert await store.run(run.id) is None  # a whole round trip through the other's eyes
     assert not waiting.done()
     holder.execute("commit")
+    holder.close()
     await waiting
     assert await store.run(run.id) == run
 
@@ -219,6 +223,7 @@ async def test_a_claim_that_finds_nothing_asks_for_no_lock(opened: Open, path: P
     holder.execute("begin immediate")
     assert await store.claim([Route("r")], limit=10, length=timedelta(1), worker=WorkerId("w")) == []
     holder.execute("rollback")
+    holder.close()
 
 
 async def test_a_claim_merges_routes_of_one_priority_by_moment(world: "World", clock: ManualClock) -> None:
