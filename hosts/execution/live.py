@@ -60,6 +60,9 @@ class LiveList:
 
     def __init__(self) -> None:
         self._seats: dict[LeaseId, Seat] = {}
+        self.missed = (
+            0  #: of the last heartbeat: leases that were not found where they stood, and may be held all the same
+        )
 
     def __len__(self) -> int:
         return len(self._seats)
@@ -84,6 +87,7 @@ class LiveList:
     def heard(self, answers: list[ExtendAnswer], until: float) -> set[RunId]:
         """Take in a heartbeat's answers: tell attempts whose lease is lost; the runs that were woken meanwhile."""
         woken: set[RunId] = set()
+        self.missed = 0
         for answer in answers:
             seat = self._seats.get(answer.lease_id)
             if seat is None:
@@ -92,6 +96,8 @@ class LiveList:
                 # a hand-over may have moved the row while the heartbeat was under way
                 if seat.job.key == answer.key and not seat.recording:
                     seat.tell(Stop.LEASE_LOST)
+                else:
+                    self.missed += 1
                 continue
             seat.until = until
             if answer.wakes != seat.wakes:

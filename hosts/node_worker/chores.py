@@ -30,17 +30,15 @@ class Chores:
         while True:
             await asyncio.sleep(max(pause.seconds, every * (0.5 + self._parts.ids.random())))
             try:
-                reaped = await self._upkeep.reap()
-                expired = await self._upkeep.expire()
+                if await self._upkeep.reap():
+                    self._claiming.replan.set()
+                for run_id in await self._upkeep.expire():
+                    for seat in self._executor.live.of_run(run_id):
+                        seat.tell(Stop.LEASE_LOST)
             except Exception as error:  # noqa: BLE001  a part that raises is tried again
                 pause.failed("upkeep_failed", error)
-                continue
-            pause.went_well()
-            if reaped:
-                self._claiming.replan.set()
-            for run_id in expired:
-                for seat in self._executor.live.of_run(run_id):
-                    seat.tell(Stop.LEASE_LOST)
+            else:
+                pause.went_well()
 
     async def relay_loop(self, sink: EventSink) -> None:
         """Publish for ever."""

@@ -29,6 +29,9 @@ MARGIN = 0.2
 PATIENCE = 0.25
 """Share of the lease after which a heartbeat that has not been answered counts as failed."""
 
+LEAST_PATIENCE = 0.05
+"""Share of the lease that a heartbeat gets in any case: a lease that ran out may still be there to extend."""
+
 HELLO_EVERY = 30.0
 """Seconds between two words in the workers' table."""
 
@@ -70,7 +73,7 @@ class Heartbeat:
             await self._wait(pause)
             began = loop.time()
             try:
-                async with asyncio.timeout(length * PATIENCE):
+                async with asyncio.timeout(self._patience(length)):
                     await self._beat(began)
             except (PortError, TimeoutError) as error:
                 self._fence(error)
@@ -78,6 +81,14 @@ class Heartbeat:
             else:
                 self._unfence()
                 pause = every * (0.9 + 0.2 * self._parts.ids.random())
+                if self._executor.live.missed:  # rows that moved on while they were asked about were not extended
+                    pause = min(pause, LOOK_EVERY)
+
+    def _patience(self, length: float) -> float:
+        """How long this beat may take: a quarter of the lease, but not past the moment at which a body must be told."""
+        earliest = min((seat.until for seat in self._executor.live), default=float("inf"))
+        left = earliest - MARGIN * length - asyncio.get_running_loop().time()
+        return min(length * PATIENCE, max(left, length * LEAST_PATIENCE))
 
     async def _wait(self, pause: float) -> None:
         """Until the next beat is due, or, not too often, somebody changed something."""

@@ -6,7 +6,6 @@ A part of upkeep that raises is tried again with back-off; a loop that ends take
 import asyncio
 from asyncio import Event, Task
 from collections.abc import Coroutine
-from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -77,21 +76,25 @@ class Worker:
             loops.add(_spawn(self._chores.relay_loop(self._parts.sink), "relay"))
         stop = _spawn(_set(self._stopping), "stop")
         logger.info("worker_started", worker=self.id, routes=list(self._registry.routes()))
+        died: list[Task[None]] = []
         try:
             done, _ = await asyncio.wait({claiming, *loops, stop}, return_when=asyncio.FIRST_COMPLETED)
             died = [task for task in done if task is not stop and not self._ended_as_asked(task, claiming)]
+            if any(task.get_name() == "heartbeat" for task in died):
+                self.hurry()  # nobody keeps the leases any more
             self.stop()
-            with suppress(Exception):  # told below
-                await claiming  # a claim under way comes back first, so that nothing is left leased
-            await self._drain()
+            await self._drain(claiming)
         finally:
-            for task in (claiming, *loops, stop):
+            for seat in self.executor.live:
+                seat.tell(Stop.SHUTDOWN)
+            left = {claiming, *loops, stop, *self._claiming.running}
+            for task in left:
                 task.cancel()
-            await asyncio.gather(claiming, *loops, stop, return_exceptions=True)
+            await asyncio.gather(*left, return_exceptions=True)
             await self._heartbeat.say_goodbye()
             self.executor.close()
         if died:
-            error = died[0].exception()
+            error = None if died[0].cancelled() else died[0].exception()
             msg = f"the worker's {died[0].get_name()} loop ended: {error!r}"
             raise WorkerDiedError(msg) from error
 
@@ -114,24 +117,26 @@ class Worker:
         cancel_seats(self.executor, run_id)
 
     def _ended_as_asked(self, task: "Task[None]", claiming: "Task[None]") -> bool:
-        return task is claiming and self._stopping.is_set() and task.exception() is None
+        asked = task is claiming and self._stopping.is_set()
+        return asked and not task.cancelled() and task.exception() is None
 
-    async def _drain(self) -> None:
-        """Bodies get the grace, then are told to end and their jobs are given back."""
+    async def _drain(self, claiming: "Task[None]") -> None:
+        """A claim under way comes back; bodies get the grace, then are told to end and their jobs are given back."""
         timing = self.settings.timing
         running = self._claiming.running
         hurry = _spawn(_set(self._hurry), "hurry")
         loop = asyncio.get_running_loop()
         until = loop.time() + timing.shutdown_grace.total_seconds()
-        while running and not hurry.done() and loop.time() < until:
-            await asyncio.wait({*running, hurry}, timeout=until - loop.time(), return_when=asyncio.FIRST_COMPLETED)
-        hurry.cancel()
+        try:
+            await asyncio.wait({claiming, hurry}, return_when=asyncio.FIRST_COMPLETED)
+            while running and not hurry.done() and loop.time() < until:
+                await asyncio.wait({*running, hurry}, timeout=until - loop.time(), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            hurry.cancel()
         for seat in self.executor.live:
             seat.tell(Stop.SHUTDOWN)
-        if running:
-            await asyncio.wait(set(running), timeout=timing.cancel_grace.total_seconds() + 1.0)
-        for task in running:
-            task.cancel()
+        last = {*running, claiming}
+        await asyncio.wait(last, timeout=timing.cancel_grace.total_seconds() + 1.0)
         logger.info("worker_stopped", worker=self.id, left=len(running))
 
 

@@ -68,6 +68,7 @@ class ServerlessHost:
         chosen = timing or Timing()
         # a body that does not listen must not carry the invocation past its end
         self._timing = attrs.evolve(chosen, cancel_grace=min(chosen.cancel_grace, margin / 2))
+        self._reserve = margin + self._timing.cancel_grace  #: with less time left, nothing is begun
         self._executor = Executor(parts, registry, self._timing)
         self._upkeep = Upkeep(parts.store, self._executor.dispatch)
         self._worker = WorkerId(f"{name}-{parts.ids.new_lease_id()[:8]}")
@@ -84,7 +85,7 @@ class ServerlessHost:
             PortError: the store failed: the message must come again.
         """
         budget = remaining or self._default_budget()
-        if budget() <= self._margin:
+        if budget() <= self._reserve:
             return "nothing"
         key = JobKey(pointer.run_id, pointer.stage, pointer.index)
         outcomes = await self._work([key], 1, budget)
@@ -98,11 +99,11 @@ class ServerlessHost:
         """
         budget = remaining or self._default_budget()
         outcomes: list[str] = []
-        while len(outcomes) < max_jobs and budget() > self._margin:
+        while len(outcomes) < max_jobs and budget() > self._reserve:
             limit = min(self._concurrency, max_jobs - len(outcomes))
             done = await self._work(None, limit, budget)
             outcomes += done
-            if not done:
+            if not done or str(Stop.SHUTDOWN) in done:  # what was given back must not be taken again
                 break
         return ProcessReport(claimed=len(outcomes), outcomes=dict(Counter(outcomes)))
 
@@ -152,7 +153,7 @@ class ServerlessHost:
             return []
         until = began + length.total_seconds()
         mine = {lease.lease_id for lease in leases}
-        last_call = left - self._margin - self._timing.cancel_grace
+        last_call = left - self._reserve
         out_of_time = loop.call_later(max(0.0, last_call.total_seconds()), self._hand_back, mine)
         try:
             return list(await asyncio.gather(*(self._execute(lease, until, budget) for lease in leases)))
@@ -161,7 +162,7 @@ class ServerlessHost:
 
     async def _execute(self, lease: Lease, until: float, budget: Budget) -> str:
         try:
-            return await self._executor.execute(lease, until, lambda: budget() > self._margin)
+            return await self._executor.execute(lease, until, lambda: budget() > self._reserve)
         except Exception:  # ours; the lease runs out and the job is made again
             logger.exception("attempt_crashed", run=lease.job.run_id, stage=lease.job.stage)
             return "crashed"

@@ -73,6 +73,11 @@ class Relay:
         try:
             async with asyncio.timeout(self._length.total_seconds() * PATIENCE):
                 answers = list(await self._sink.publish(events))
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            return ["the sink was cancelled"] * len(events)
         except Exception as error:  # noqa: BLE001  whatever a sink raises
             return [f"{type(error).__name__}: {error}"] * len(events)
         if len(answers) != len(events):

@@ -1,11 +1,12 @@
 """The client: start runs, look at them, wait for them. Knows no adapter; ``engine`` gives it the parts."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from datetime import timedelta
 from typing import Any, TypeVar
 
 import attrs
+import structlog
 
 from mainspring.errors import InvalidValueError, NotFoundError, Problem, RunCancelledError, RunFailedError
 from mainspring.handles import RunHandle
@@ -21,10 +22,13 @@ from mainspring.kernel.commands.run_signal import SignalRun
 from mainspring.kernel.decision import Command
 from mainspring.kernel.definition import Workflow
 from mainspring.kernel.dispatcher import Dispatcher
+from mainspring.ports.errors import PortError
 from mainspring.ports.names import Payload, RunId, SignalId, StageId, WorkflowId
 from mainspring.ports.records import TERMINAL_RUN_STATUSES, Pointer, Run, RunFilter, RunStatus, StageStatus
 from mainspring.requests import Requests, StartOptions, check_options, check_texts
 from mainspring.results import Results
+
+logger = structlog.get_logger("mainspring.client")
 
 I = TypeVar("I")  # noqa: E741  input, as in Stage[I, O]
 O = TypeVar("O")  # noqa: E741
@@ -153,7 +157,7 @@ class Client:
         cancelled = await self._dispatch(run_id, command)
         if cancelled.status in TERMINAL_RUN_STATUSES:
             self.results.ended(run_id)
-            await self._parts.feed.ended([run_id])
+            await _hint(self._parts.feed.ended([run_id]))
         elif self._worker is not None:
             self._worker.cancelling(run_id)
         return cancelled.status
@@ -179,7 +183,7 @@ class Client:
         new = [one for one in created if one.created]
         pointers = [Pointer.to(key) for one in new for key in one.due]
         if pointers:
-            await self._parts.transport.send(pointers)
+            await _hint(self._parts.transport.send(pointers))
         if not all(one.due for one in new) and self._worker is not None:
             self._worker.replan()
 
@@ -209,3 +213,11 @@ class Client:
         followed = {above for stage in stages for above in stage["after"]}
         mapped = frozenset(StageId(stage["id"]) for stage in stages if stage["mapped"])
         return mapped, tuple(StageId(stage["id"]) for stage in stages if stage["id"] not in followed)
+
+
+async def _hint(told: Awaitable[None]) -> None:
+    """A hint that cannot be given costs latency only: what it tells of is on record."""
+    try:
+        await told
+    except PortError as error:
+        logger.warning("hint_not_sent", error=str(error))

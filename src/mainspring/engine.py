@@ -158,7 +158,7 @@ class Mainspring:
     def _on_worker_done(self, working: "Task[None]") -> None:
         """A worker that died takes the engine with it: nobody here would execute what is started."""
         error = None if working.cancelled() else working.exception()
-        if error is None:
+        if error is None and not (working.cancelled() and self._parts is not None):
             return
         logger.critical("worker_died", error=str(error))
         self._died = UnavailableError(f"the worker in this process died: {error}; open another engine")
@@ -257,7 +257,9 @@ class Mainspring:
     def parts(self) -> Parts:
         """The adapters in use."""
         self._open()
-        assert self._parts is not None  # noqa: S101  _open raised
+        if self._parts is None:
+            msg = "the engine is being closed"
+            raise UnavailableError(msg)
         return self._parts
 
     def _open(self) -> Client:
@@ -280,8 +282,10 @@ def _log_quietly() -> None:
 
 
 async def _close(parts: Parts) -> None:
-    await parts.transport.close()
-    await parts.store.close()
+    try:
+        await parts.transport.close()
+    finally:
+        await parts.store.close()
 
 
 __all__ = ["Mainspring", "open_parts"]

@@ -5,11 +5,15 @@ from asyncio import Event, Future, Task
 from collections.abc import Collection
 from datetime import timedelta
 
+import structlog
+
 from mainspring.ports.errors import MainspringError, PortError, UnavailableError
 from mainspring.ports.job_transport import RunFeed
 from mainspring.ports.names import RunId
 from mainspring.ports.persistence import Persistence
 from mainspring.ports.records import Run
+
+logger = structlog.get_logger("mainspring.results")
 
 SAFETY_POLL = timedelta(seconds=1)
 """How often waiters look for themselves, should every hint be lost."""
@@ -98,7 +102,8 @@ class Results:
             try:
                 await self._feed.wait(list(self._waiters), SAFETY_POLL)
                 heard = await self._look(list(self._waiters))
-            except PortError:
+            except Exception as error:  # noqa: BLE001  who waits must not be left to wait for ever
+                logger.warning("watching_failed", error=f"{type(error).__name__}: {error}")
                 heard = False
             if not heard:
                 await asyncio.sleep(SAFETY_POLL.total_seconds())

@@ -244,3 +244,27 @@ async def test_a_worker_shows_itself_and_goes_without_a_trace() -> None:
 def test_settings_that_cannot_be_followed_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(SettingsError):
         WorkerSettings(**wrong)
+
+
+@pytest.mark.fault(20)
+async def test_a_store_that_hangs_fences_a_body_before_its_lease_runs_out() -> None:
+    hanging = False
+
+    async def hangs(point: str) -> None:
+        if hanging and point == "extend:before":
+            await asyncio.Event().wait()
+
+    world = bench(waiting, point=hangs)
+    async with working(world):
+        run = await world.start(waiting, "a")
+        await told.began.wait()
+        hanging = True
+
+        async def ended() -> bool:
+            return told.ended == ["a"]
+
+        await until(ended)
+        (job,) = await world.store.jobs(run.id)
+        if job.lease_until is not None:
+            assert world.parts.clock.now() <= job.lease_until
+        hanging = False

@@ -156,3 +156,14 @@ async def test_a_store_that_is_down_makes_the_message_come_again() -> None:
 
 def _worker() -> WorkerId:
     return WorkerId("dead-worker")
+
+
+async def test_what_was_given_back_is_not_taken_again_by_the_same_invocation() -> None:
+    world = bench(waiting)
+    await world.start(waiting, 1)
+    host = host_on(world, margin=timedelta(milliseconds=100))
+    until = asyncio.get_running_loop().time() + 0.4
+    report = await host.process_available_jobs(
+        1000, lambda: timedelta(seconds=until - asyncio.get_running_loop().time())
+    )
+    assert report.outcomes == {"shutdown": 1}

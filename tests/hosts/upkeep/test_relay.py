@@ -138,3 +138,17 @@ async def test_a_sink_that_breaks_its_promise_has_confirmed_nothing(how: str) ->
     settled = await relay_of(world, Broken(how), length=0.1).tick()
     assert settled is not None
     assert (settled.published, settled.postponed) == (0, 2)
+
+
+class Cancelled:
+    """A sink whose own connection is cancelled under it."""
+
+    async def publish(self, events: Sequence[Event]) -> list[str | None]:
+        raise asyncio.CancelledError
+
+
+async def test_a_sink_that_is_cancelled_by_itself_does_not_end_the_relay() -> None:
+    world = await world_with_events(1, ManualClock())
+    settled = await relay_of(world, Cancelled()).tick()
+    assert settled is not None
+    assert settled.postponed == 1

@@ -111,3 +111,27 @@ async def test_arguments_that_contradict_each_other_are_refused() -> None:
         Mainspring("memory://", parts=parts)
     with pytest.raises(SettingsError, match="concurrency="):
         Mainspring("memory://", settings=WorkerSettings(), concurrency=3)
+
+
+async def test_a_loop_that_ends_cancelled_is_a_dead_worker_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def dies(self: Chores) -> None:
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr(Chores, "upkeep_loop", dies)
+    brief = WorkerSettings(timing=Timing(shutdown_grace=timedelta(0), cancel_grace=timedelta(seconds=0.1)))
+    with pytest.raises(WorkerDiedError, match="upkeep"):
+        await _ask_the_dead(Mainspring("memory://", workflows=[endless], settings=brief))
+
+
+async def test_a_cancelled_close_leaves_no_body_behind() -> None:
+    before = asyncio.all_tasks()
+    engine = Mainspring("memory://", workflows=[endless])
+    async with engine:
+        run = await engine.start(endless, "x")
+        async with asyncio.timeout(SOON):
+            while not (await engine.parts.store.jobs(run.id))[0].lease_id:
+                await asyncio.sleep(0.005)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await engine.close()
+    assert asyncio.all_tasks() == before
