@@ -128,7 +128,8 @@ class Worker:
         loop = asyncio.get_running_loop()
         until = loop.time() + timing.shutdown_grace.total_seconds()
         try:
-            await asyncio.wait({claiming, hurry}, return_when=asyncio.FIRST_COMPLETED)
+            grace = max(0.0, until - loop.time())
+            await asyncio.wait({claiming, hurry}, timeout=grace, return_when=asyncio.FIRST_COMPLETED)
             while running and not hurry.done() and loop.time() < until:
                 await asyncio.wait({*running, hurry}, timeout=until - loop.time(), return_when=asyncio.FIRST_COMPLETED)
         finally:

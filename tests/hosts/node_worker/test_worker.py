@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
+import attrs
 import pytest
 
 from mainspring import Context, Retry, Workflow, stage, workflow
@@ -268,3 +269,47 @@ async def test_a_store_that_hangs_fences_a_body_before_its_lease_runs_out() -> N
         if job.lease_until is not None:
             assert world.parts.clock.now() <= job.lease_until
         hanging = False
+
+
+@pytest.mark.fault(104)
+async def test_a_claim_under_way_at_a_stop_is_given_back_and_its_body_never_called() -> None:
+    claimed, answer = asyncio.Event(), asyncio.Event()
+
+    async def holds(point: str) -> None:
+        if point == "claim:after" and (await world.store.jobs(run.id))[0].lease_id is not None:
+            claimed.set()
+            await answer.wait()
+
+    world = bench(waiting)
+    run = await world.start(waiting, "a")
+    world = attrs.evolve(world, parts=attrs.evolve(world.parts, store=world.store.another(holds)))
+    async with working(world) as worker:
+        await claimed.wait()
+        worker.stop()
+        answer.set()
+    (job,) = await world.store.jobs(run.id)
+    assert (job.lease_id, job.attempt) == (None, 0)
+    assert not told.began.is_set()
+
+
+@pytest.mark.fault(90)
+async def test_a_cancel_is_told_though_the_first_look_at_the_run_failed() -> None:
+    weather = Weather()
+    world = bench(waiting, point=weather)
+    async with working(world):
+        run = await world.start(waiting, "a")
+        await told.began.wait()
+        weather.failing = {"run"}
+        await run.cancel()
+        looks = weather.seen.count("run")
+
+        async def looked() -> bool:
+            return weather.seen.count("run") > looks
+
+        await until(looked)
+        weather.failing = set()
+
+        async def ended() -> bool:
+            return told.ended == ["a"] and await run.status() is RunStatus.CANCELLED
+
+        await until(ended)

@@ -9,7 +9,7 @@ from mainspring import Context, Retry, Workflow, stage, workflow
 from mainspring.adapters.memory.scheduler import MemoryScheduler
 from mainspring.hosts.serverless import ServerlessHost
 from mainspring.ports.errors import UnavailableError
-from mainspring.ports.names import StageId, WorkerId
+from mainspring.ports.names import RunId, StageId, WorkerId
 from mainspring.ports.records import Pointer, RunStatus
 from tests.hosts.parts import Bench, ManualClock, bench
 
@@ -167,3 +167,23 @@ async def test_what_was_given_back_is_not_taken_again_by_the_same_invocation() -
         1000, lambda: timedelta(seconds=until - asyncio.get_running_loop().time())
     )
     assert report.outcomes == {"shutdown": 1}
+
+
+async def test_an_invocation_that_runs_out_of_time_leaves_the_jobs_of_another_alone() -> None:
+    world = bench(waiting)
+    first = await world.start(waiting, 1)
+    second = await world.start(waiting, 2)
+    host = host_on(world, margin=timedelta(milliseconds=50))
+    loop = asyncio.get_running_loop()
+
+    def invoked(run_id: RunId, until: float) -> asyncio.Future[str]:
+        pointer = Pointer(run_id=run_id, stage=StageId("endless"))
+        return asyncio.ensure_future(host.handle_job(pointer, lambda: timedelta(seconds=until - loop.time())))
+
+    brief, long = invoked(first.id, loop.time() + 0.2), invoked(second.id, loop.time() + 60)
+    assert await brief == "shutdown"
+    assert not long.done()
+    (job,) = await world.store.jobs(second.id)
+    assert job.lease_id is not None
+    long.cancel()
+    await asyncio.gather(long, return_exceptions=True)
