@@ -7,7 +7,7 @@ BIN := .venv/bin
 .venv/core .venv/dev: export PIP_CONSTRAINT := constraints.txt
 .venv/core .venv/dev: export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: dev check fmt lint imports types test bench demo
+.PHONY: dev check fmt lint imports types test simulate proof bench demo
 
 dev: .venv/dev
 
@@ -40,6 +40,15 @@ types: .venv/dev
 # One process per core; a run that finds no test fails (pytest exits with 5).
 test: .venv/dev
 	$(BIN)/python -m pytest --numprocesses=logical --dist=worksteal $(ARGS)
+
+# Simulated worlds for so many seconds; without SEED a fresh one, printed. `make simulate SECONDS=600 SEED=7`
+SECONDS ?= 60
+simulate: .venv/dev
+	$(BIN)/python -m tests.simulation --seconds="$(SECONDS)" --seed="$(SEED)" $(ARGS)
+
+# docs/proof.md, made of the marks on the tests and of the figures of the last campaign.
+proof: .venv/dev
+	$(BIN)/python -m tests.proof
 
 bench: .venv/dev
 	$(BIN)/python -m benchmarks $(ARGS)

@@ -66,8 +66,16 @@ def _decide(
         return _lost(command)
     if row is not command.job and row.key != command.job.key:
         # an earlier commit of unknown outcome was written after all: the row stands at the next stage, still ours
-        return AttemptFinished(job=row, run_status=state.run.status)
-    return attempt_finish.decide(command, state, row, facts)
+        return AttemptFinished(job=_as_seen(row, command), run_status=state.run.status)
+    finish = attempt_finish.decide(command, state, row, facts)
+    if rows is None or finish.result.stays or finish.result.job is None:
+        return finish
+    return attrs.evolve(finish, result=attrs.evolve(finish.result, job=_as_seen(finish.result.job, command)))
+
+
+def _as_seen(job: Job, command: FinishAttempt) -> Job:
+    """The job handed over, with the wake count the body last saw: one read since would hide what woke it meanwhile."""
+    return attrs.evolve(job, wakes=command.job.wakes)
 
 
 def _lost(command: FinishAttempt) -> LeaseLostError:

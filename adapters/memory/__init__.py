@@ -12,11 +12,15 @@ from mainspring.adapters.memory.ids import SeededIds
 from mainspring.adapters.memory.job_transport import MemoryJobTransport
 from mainspring.adapters.memory.persistence import MemoryPersistence
 from mainspring.adapters.memory.points import Point
+from mainspring.adapters.memory.row_locks import RowLocks
 from mainspring.adapters.memory.run_feed import MemoryRunFeed
 from mainspring.adapters.memory.scheduler import MemoryScheduler
+from mainspring.adapters.memory.server import ServerPersistence
 from mainspring.adapters.memory.store import MemoryStore
+from mainspring.adapters.memory.tables import Committed, Watch, Written
 
 __all__ = [
+    "Committed",
     "Fault",
     "ManualClock",
     "MemoryBlobStore",
@@ -28,6 +32,10 @@ __all__ = [
     "MemoryStore",
     "Passed",
     "Point",
+    "RowLocks",
     "SeededIds",
+    "ServerPersistence",
+    "Watch",
+    "Written",
     "one_after_another",
 ]

@@ -1,7 +1,7 @@
 """Blobs in memory."""
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 from mainspring.adapters.memory.points import Point, straight_on
 from mainspring.ports.errors import BlobNotFoundError, InvalidValueError, Problem
@@ -10,17 +10,28 @@ from mainspring.ports.names import BlobKey
 _SEGMENT = re.compile(r"[A-Za-z0-9._~%-]+")
 
 
-class MemoryBlobStore:
-    """Bytes by key, for as long as the process lives; ``point`` as in ``points``."""
+def _unseen(key: BlobKey, content: bytes | None) -> None:
+    """Nobody watches."""
 
-    def __init__(self, *, point: Point = straight_on) -> None:
+
+class MemoryBlobStore:
+    """Bytes by key, for as long as the process lives.
+
+    Args:
+        point: as in ``points``.
+        watch: told of each put, and of each delete (None), at the moment of its effect.
+    """
+
+    def __init__(self, *, point: Point = straight_on, watch: Callable[[BlobKey, bytes | None], None] = _unseen) -> None:
         self._point = point
+        self._watch = watch
         self._blobs: dict[BlobKey, bytes] = {}
 
     async def put(self, key: BlobKey, content: bytes) -> None:
         _check(key)
         await self._point("put:before")
         self._blobs[key] = bytes(content)
+        self._watch(key, content)
         await self._point("put:after")
 
     async def get(self, key: BlobKey) -> bytes:
@@ -42,7 +53,8 @@ class MemoryBlobStore:
     async def delete(self, key: BlobKey) -> None:
         _check(key)
         await self._point("delete:before")
-        self._blobs.pop(key, None)
+        if self._blobs.pop(key, None) is not None:
+            self._watch(key, None)
         await self._point("delete:after")
 
     async def list(self, prefix: str = "") -> AsyncIterator[BlobKey]:

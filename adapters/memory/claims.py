@@ -7,9 +7,8 @@ import attrs
 
 from mainspring.adapters.memory.indexes import is_waiting
 from mainspring.adapters.memory.store import MemoryStore
-from mainspring.adapters.memory.tables import Transaction
 from mainspring.ports.names import LeaseId, Route, WorkerId
-from mainspring.ports.records import ExpiredLease, ExtendAnswer, JobKey, Lease
+from mainspring.ports.records import ExpiredLease, ExtendAnswer, Job, JobKey, Lease
 
 
 def claim(
@@ -23,27 +22,45 @@ def claim(
     new_lease_id: Callable[[], LeaseId],
 ) -> list[Lease]:
     """Lease what is due. Hold the store's lock."""
+    keys = due(store, routes, limit=limit, only=only)
+    with store.transaction():
+        return [lease(store, key, worker=worker, lease_id=new_lease_id(), length=length) for key in keys]
+
+
+def due(
+    store: MemoryStore, routes: Collection[Route], *, limit: int, only: Sequence[JobKey] | None = None
+) -> list[JobKey]:
+    """Up to ``limit`` claimable jobs (among the given ones), in the order in which claims take them."""
     now = store.clock.now()
-    keys = store.job_index.due(routes, limit, now) if only is None else _due_among(store, only, routes, now)[:limit]
-    return [lease(store, key, worker=worker, lease_id=new_lease_id(), length=length) for key in keys]
+    if only is None:
+        return store.job_index.due(routes, limit, now)
+    return _due_among(store, only, routes, now)[:limit]
 
 
 def _due_among(store: MemoryStore, only: Sequence[JobKey], routes: Collection[Route], now: datetime) -> list[JobKey]:
-    due = [
+    found = [
         (-job.priority, job.available_at, job.key)
         for job in map(store.jobs.get, set(only))
         if job is not None and job.route in routes and is_waiting(job)
         if job.available_at is not None and job.available_at <= now
     ]
-    return [key for _, _, key in sorted(due)]
+    return [key for _, _, key in sorted(found)]
 
 
-def lease(store: MemoryStore, key: JobKey, *, worker: WorkerId, lease_id: LeaseId, length: timedelta) -> Lease:
-    """Lease this very job, whatever it is doing. Hold the store's lock."""
+def lease(
+    store: MemoryStore,
+    key: JobKey,
+    *,
+    worker: WorkerId,
+    lease_id: LeaseId,
+    length: timedelta,
+    at: datetime | None = None,
+) -> Lease:
+    """Lease this very job, whatever it is doing, as of ``at`` (now). Hold the store's lock."""
     job, run = store.jobs.get(key), store.runs.get(key.run_id)
     if job is None or run is None:  # pragma: no cover - a job outlives neither its row nor its run
         raise LookupError(f"the index names {key}, which is not there")
-    now = store.clock.now()
+    now = store.clock.now() if at is None else at
     leased = attrs.evolve(
         job,
         lease_id=lease_id,
@@ -53,24 +70,38 @@ def lease(store: MemoryStore, key: JobKey, *, worker: WorkerId, lease_id: LeaseI
         claimed_at=now,
         attempt=job.attempt + 1,
     )
-    transaction = Transaction()
-    transaction.put(store.jobs, key, leased)
-    store.remember_token(transaction, leased)
+    with store.transaction() as transaction:
+        transaction.put(store.jobs, key, leased)
+        store.remember_token(transaction, leased)
     return Lease(job=leased, run=run)
 
 
 def extend(store: MemoryStore, leases: Sequence[tuple[JobKey, LeaseId]], length: timedelta) -> list[ExtendAnswer]:
     """Extend what is still held. Hold the store's lock."""
+    answers = extensions(store, leases, length)
+    write_extensions(store, answers)
+    return answers
+
+
+def extensions(store: MemoryStore, leases: Sequence[tuple[JobKey, LeaseId]], length: timedelta) -> list[ExtendAnswer]:
+    """What is still held, until when: decided, not yet written."""
     until = store.clock.now() + length
-    return [_extended(store, key, lease_id, until) for key, lease_id in leases]
+    return [_extension(store.jobs.get(key), key, lease_id, until) for key, lease_id in leases]
 
 
-def _extended(store: MemoryStore, key: JobKey, lease_id: LeaseId, until: datetime) -> ExtendAnswer:
-    job = store.jobs.get(key)
+def _extension(job: Job | None, key: JobKey, lease_id: LeaseId, until: datetime) -> ExtendAnswer:
     if job is None or job.lease_id != lease_id:
         return ExtendAnswer(key=key, lease_id=lease_id, lost=True, wakes=0 if job is None else job.wakes, until=None)
-    store.jobs.write(key, attrs.evolve(job, lease_until=until))
     return ExtendAnswer(key=key, lease_id=lease_id, lost=False, wakes=job.wakes, until=until)
+
+
+def write_extensions(store: MemoryStore, answers: Sequence[ExtendAnswer]) -> None:
+    """Write what was decided. Hold the store's lock."""
+    with store.transaction() as transaction:
+        for answer in answers:
+            job = None if answer.lost else store.jobs.get(answer.key)
+            if job is not None:
+                transaction.put(store.jobs, answer.key, attrs.evolve(job, lease_until=answer.until))
 
 
 def expired(store: MemoryStore, limit: int) -> list[ExpiredLease]:

@@ -103,7 +103,7 @@ class MemoryPersistence:
 
     async def finished(self, run_ids: Collection[RunId]) -> list[Run]:
         def read(store: MemoryStore) -> list[Run]:
-            runs = (store.runs.get(run_id) for run_id in set(run_ids))
+            runs = (store.runs.get(run_id) for run_id in dict.fromkeys(run_ids))
             return [run for run in runs if run is not None and run.status in TERMINAL_RUN_STATUSES]
 
         return await self._at("finished", read)
@@ -193,10 +193,10 @@ class MemoryPersistence:
         return await self._at("next_upkeep", read)
 
     async def record_worker(self, worker: WorkerRecord) -> None:
-        await self._at("record_worker", lambda store: store.workers.write(worker.id, worker))
+        await self._at("record_worker", lambda store: _record(store, worker.id, worker))
 
     async def forget_worker(self, worker: WorkerId) -> None:
-        await self._at("forget_worker", lambda store: store.workers.write(worker, None))
+        await self._at("forget_worker", lambda store: _record(store, worker, None))
 
     async def workers(self) -> list[WorkerRecord]:
         return await self._at("workers", lambda store: sorted(store.workers.rows(), key=attrgetter("id")))
@@ -227,6 +227,11 @@ class MemoryPersistence:
     async def close(self) -> None:
         """Let go of the store; it lives on for its other clients."""
         self._closed = True
+
+
+def _record(store: MemoryStore, worker_id: WorkerId, worker: WorkerRecord | None) -> None:
+    with store.transaction() as transaction:
+        transaction.put(store.workers, worker_id, worker)
 
 
 def _matches(run: Run, where: RunFilter) -> bool:

@@ -18,7 +18,7 @@ class MemoryRunFeed:
         self._capacity = capacity
         self._point = point
         self._ended: dict[RunId, None] = {}  # a set that keeps its order
-        self._waiters: dict[RunId, set[asyncio.Future[None]]] = {}
+        self._waiters: dict[RunId, dict[asyncio.Future[None], None]] = {}  # in order of their coming
 
     async def ended(self, run_ids: Collection[RunId]) -> None:
         await self._point("ended:before")
@@ -35,13 +35,13 @@ class MemoryRunFeed:
     async def wait(self, run_ids: Collection[RunId], wait: timedelta) -> None:
         await self._point("wait:before")
         if not any(run_id in self._ended for run_id in run_ids):
-            await self._news_of(set(run_ids), wait)
+            await self._news_of(list(dict.fromkeys(run_ids)), wait)
         await self._point("wait:after")
 
-    async def _news_of(self, run_ids: set[RunId], wait: timedelta) -> None:
+    async def _news_of(self, run_ids: list[RunId], wait: timedelta) -> None:
         news: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         for run_id in run_ids:
-            self._waiters.setdefault(run_id, set()).add(news)
+            self._waiters.setdefault(run_id, {})[news] = None
         try:
             async with asyncio.timeout(wait.total_seconds()):
                 await news
@@ -50,9 +50,9 @@ class MemoryRunFeed:
         finally:
             self._forget(run_ids, news)
 
-    def _forget(self, run_ids: set[RunId], news: "asyncio.Future[None]") -> None:
+    def _forget(self, run_ids: list[RunId], news: "asyncio.Future[None]") -> None:
         for run_id in run_ids:
             waiters = self._waiters[run_id]
-            waiters.discard(news)
+            waiters.pop(news, None)
             if not waiters:
                 del self._waiters[run_id]

@@ -3,6 +3,8 @@
 Several ``MemoryPersistence`` clients may share one store; that is what "two processes" means in a test.
 """
 
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from threading import Lock
 from typing import Generic, TypeVar
@@ -10,7 +12,7 @@ from typing import Generic, TypeVar
 import attrs
 
 from mainspring.adapters.memory.indexes import JobIndex, OutboxIndex, Outgoing, RunIndex, Tallies
-from mainspring.adapters.memory.tables import Table, Transaction
+from mainspring.adapters.memory.tables import Table, Transaction, Watch
 from mainspring.ports.clock import Clock
 from mainspring.ports.names import Fingerprint, LeaseId, RunId, SignalId, WorkerId
 from mainspring.ports.records import (
@@ -77,13 +79,16 @@ class DeadLetter:
 
 
 class MemoryStore:
-    """All tables. Hold ``lock`` while reading several or writing any."""
+    """All tables. Hold ``lock`` while reading several or writing any.
+
+    ``watch``, if set, is told of every transaction; an error of its own reaches whoever committed.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
         self.lock = Lock()
-        self.events_written = False
-        self.relay: RelayLease | None = None
+        self.watch: Watch | None = None
+        self._open: Transaction | None = None
         self.ordinal = 0  #: of the newest event, over all runs
         self.tallies = Tallies()
         self.run_index = RunIndex()
@@ -103,15 +108,64 @@ class MemoryStore:
         self.workers: Table[WorkerId, WorkerRecord] = Table("workers")
         self.outbox: Table[tuple[RunId, int], Outgoing] = Table("outbox", self.outbox_index.changed)
         self.dead_letters: Table[tuple[RunId, int], DeadLetter] = Table("dead letters")
+        self.relays: Table[str, RelayLease] = Table("relay")  #: one row, while there is a lease
+        self.settings: Table[str, bool] = Table("settings")
+
+    @contextmanager
+    def transaction(self, ordinals: Iterator[int] | None = None) -> Generator[Transaction, None, None]:
+        """Writes that are all made, or (on any error) all taken back; one inside another is part of it.
+
+        Hold the lock.
+        """
+        if self._open is not None:
+            yield self._open
+            return
+        transaction = self._open = Transaction(ordinals)
+        try:
+            yield transaction
+        except BaseException:
+            transaction.roll_back()
+            raise
+        finally:
+            self._open = None
+        if self.watch is not None and (committed := transaction.committed()) is not None:
+            self.watch(committed)
+
+    @property
+    def relay(self) -> RelayLease | None:
+        """Who may publish, if anybody; set under the lock."""
+        return self.relays.get("lease")
+
+    @relay.setter
+    def relay(self, lease: RelayLease | None) -> None:
+        with self.transaction() as transaction:
+            transaction.put(self.relays, "lease", lease)
+
+    @property
+    def events_written(self) -> bool:
+        """Whether commits write their events; set under the lock."""
+        return self.settings.get("events_written") is True
+
+    @events_written.setter
+    def events_written(self, on: bool) -> None:
+        with self.transaction() as transaction:
+            transaction.put(self.settings, "events_written", on)
 
     def counted(self, run_id: RunId) -> Counters:
         """What the run has counted so far."""
         return self.counters.get(run_id) or Counters()
 
-    def next_ordinal(self) -> int:
-        """A number greater than any before; gaps are harmless."""
-        self.ordinal += 1
-        return self.ordinal
+    def next_ordinal(self, transaction: Transaction) -> int:
+        """A number that the transaction drew before, or one greater than any; gaps are harmless."""
+        if transaction.ordinals is not None and (drawn := next(transaction.ordinals, None)) is not None:
+            return drawn
+        return self.draw_ordinals(1)[0]
+
+    def draw_ordinals(self, count: int) -> range:
+        """Numbers greater than any before, whether or not they will be used: a sequence never rolls back."""
+        first = self.ordinal + 1
+        self.ordinal += count
+        return range(first, first + count)
 
     def remember_token(self, transaction: Transaction, job: Job) -> None:
         """Count the job's token as given, though the row may go."""

@@ -4,9 +4,12 @@ The one rule: a row only ever changes through ``Table.write``, so that no index 
 """
 
 from bisect import bisect_left, insort
-from collections.abc import Callable, Hashable, Iterator
-from typing import Any, Generic, TypeVar
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from typing import Any, Generic, NamedTuple, TypeVar
 
+import attrs
+
+from mainspring.ports.change import Change
 from mainspring.ports.errors import PortError
 
 K = TypeVar("K", bound=Hashable)
@@ -73,17 +76,44 @@ class Table(Generic[K, V]):
             self._watch(before, row)
 
 
-class Transaction:
-    """Writes to any tables that are kept together, or taken back together."""
+class Written(NamedTuple):
+    """One row that was written."""
 
-    def __init__(self) -> None:
-        self._undo: list[Callable[[], None]] = []
+    table: str  #: the table's name
+    key: Any
+    before: Any  #: the row as it was; None if it is new
+    after: Any  #: the row as it is; None if it is gone
+
+
+@attrs.frozen(kw_only=True, slots=False)
+class Committed:
+    """All that one transaction wrote."""
+
+    writes: Sequence[Written]  #: in the order of writing; a row written twice comes twice
+    changes: tuple[Change, ...]  #: in the order of writing; none for a claim, a heartbeat, a worker's row, a setting
+
+
+Watch = Callable[[Committed], None]
+"""Told of each transaction that wrote something, once, when all of it is true; the store's lock is held meanwhile."""
+
+
+class Transaction:
+    """Writes to any tables that are kept together, or taken back together.
+
+    Args:
+        ordinals: the ordinals of its events, if they were drawn before.
+    """
+
+    def __init__(self, ordinals: Iterator[int] | None = None) -> None:
+        self.ordinals = ordinals
+        self.changes: list[Change] = []  #: what it writes; whoever writes a Change adds it
+        self._log: list[tuple[Table[Any, Any], Any, Any, Any]] = []
 
     def put(self, table: Table[K, V], key: K, row: V | None) -> None:
         """Write or (None) delete a row."""
         before = table.get(key)
         table.write(key, row)
-        self._undo.append(lambda: table.write(key, before))
+        self._log.append((table, key, before, row))
 
     def insert(self, table: Table[K, V], key: K, row: V) -> None:
         """Write a row that must not be there yet.
@@ -97,5 +127,21 @@ class Transaction:
 
     def roll_back(self) -> None:
         """Take every write back, the newest first."""
-        while self._undo:
-            self._undo.pop()()
+        self.roll_back_to(0)
+
+    def mark(self) -> int:
+        """The place that ``roll_back_to`` goes back to."""
+        return len(self._log)
+
+    def roll_back_to(self, mark: int) -> None:
+        """Take back what was written since the mark."""
+        while len(self._log) > mark:
+            table, key, before, _ = self._log.pop()
+            table.write(key, before)
+
+    def committed(self) -> Committed | None:
+        """What it wrote, or None if that is nothing."""
+        if not self._log and not self.changes:
+            return None
+        writes = [Written(table.name, key, before, after) for table, key, before, after in self._log]
+        return Committed(writes=writes, changes=tuple(self.changes))

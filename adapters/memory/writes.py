@@ -22,13 +22,15 @@ Write = Callable[[MemoryStore, Change, Transaction], None]
 def commit(store: MemoryStore, change: Change) -> None:
     """Write everything of the Change, or nothing. Hold the store's lock."""
     guards.check(store, change)
-    transaction = Transaction()
-    try:
-        for write in WRITES:
-            write(store, change, transaction)
-    except BaseException:
-        transaction.roll_back()
-        raise
+    with store.transaction() as transaction:
+        apply(store, change, transaction)
+
+
+def apply(store: MemoryStore, change: Change, transaction: Transaction) -> None:
+    """Write the Change, whose guards were checked. On an error some of it is written: roll back to before."""
+    for write in WRITES:
+        write(store, change, transaction)
+    transaction.changes.append(change)
 
 
 def run_created(store: MemoryStore, change: Change, transaction: Transaction) -> None:
@@ -186,7 +188,8 @@ def events_written(store: MemoryStore, change: Change, transaction: Transaction)
         seq = counters.events + 1
         event = Event(run_id=draft.run_id, seq=seq, type=draft.type, at=draft.at, data=draft.data)
         transaction.put(store.counters, draft.run_id, attrs.evolve(counters, events=seq))
-        transaction.put(store.outbox, (draft.run_id, seq), Outgoing(ordinal=store.next_ordinal(), event=event))
+        outgoing = Outgoing(ordinal=store.next_ordinal(transaction), event=event)
+        transaction.put(store.outbox, (draft.run_id, seq), outgoing)
 
 
 def outbox_settled(store: MemoryStore, change: Change, transaction: Transaction) -> None:

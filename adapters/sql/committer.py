@@ -14,7 +14,7 @@ that is cancelled hurts nobody: its Change is in the batch and is written with i
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from contextvars import Context
+from contextvars import copy_context
 from typing import TypeAlias
 
 import attrs
@@ -47,6 +47,7 @@ class Committer:
         self._write = write
         self._max_batch = max_batch
         self._lanes: dict[int, _Lane] = {}
+        self._context = copy_context()
 
     async def commit(self, change: Change) -> None:
         """Join the open batch; return when it is durable.
@@ -59,8 +60,8 @@ class Committer:
         future: asyncio.Future[None] = loop.create_future()
         lane.waiting.append((change, future))
         if lane.writing is None:
-            # An empty context: the task belongs to all who wait, not to the one who happened to come first.
-            lane.writing = Context().run(loop.create_task, self._drain(lane))
+            # The context of whoever opened the store: the task belongs to all who wait, not to the one who came first.
+            lane.writing = self._context.copy().run(loop.create_task, self._drain(lane))
         await future
 
     async def drained(self) -> None:

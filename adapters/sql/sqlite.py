@@ -22,6 +22,7 @@ from mainspring.adapters.sql.sqlite_claim import Claim
 from mainspring.adapters.sql.sqlite_errors import translate
 from mainspring.adapters.sql.sqlite_location import check_place, locate
 from mainspring.adapters.sql.sqlite_open import connect, move_schema
+from mainspring.adapters.sql.sqlite_rounds import Runner
 from mainspring.adapters.sql.sqlite_thread import SqliteThread
 from mainspring.adapters.sql.sqlite_transaction import EVENTS_WRITTEN, OFF, ON, RELAY, Transaction
 from mainspring.adapters.sql.sqlite_transport import SQLiteTransport
@@ -100,13 +101,13 @@ class SQLitePersistence:
     """A store in one file, shared by any number of processes of one host. Made by :func:`open_sqlite`.
 
     Args:
-        thread: owns the connection.
+        thread: runs the work; the connection's one thread, or what stands in for it (:mod:`sqlite_inline`).
         path: the file, for messages.
         clock: the store's time.
         ids: where lease ids come from.
     """
 
-    def __init__(self, thread: SqliteThread, path: Path, clock: Clock, ids: Ids) -> None:
+    def __init__(self, thread: Runner, path: Path, clock: Clock, ids: Ids) -> None:
         self._thread = thread
         self._path = str(path)
         self._clock = clock

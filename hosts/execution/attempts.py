@@ -119,11 +119,11 @@ class Attempts:
     async def _upstream(self, work: Work) -> dict[StageId, tuple[Payload, ...]]:
         """Outputs of every stage upstream, as text; read once per run and process."""
         wanted = work.served.ancestors[work.job.stage]
-        known = work.box.outputs
+        known, order = work.box.outputs, work.served.plan.stages
         if not wanted <= known.keys():
             async with work.box.reading:  # a hundred instances of a map begin at once: one reads, the others find it
-                await self._read(work, [stage for stage in wanted if stage not in known])
-        return {stage: known[stage] for stage in work.served.plan.stages if stage in wanted}
+                await self._read(work, [stage for stage in order if stage in wanted and stage not in known])
+        return {stage: known[stage] for stage in order if stage in wanted}
 
     async def _read(self, work: Work, missing: list[StageId]) -> None:
         if not missing:

@@ -12,7 +12,7 @@ from typing import Any
 import attrs
 
 from mainspring.hosts.execution.live import Seat, Stop
-from mainspring.hosts.execution.threads import BodyThreads, Raised
+from mainspring.hosts.execution.threads import Raised, Threads
 
 CANCELS = 3
 """How often a body that swallows cancellation is cancelled within its grace."""
@@ -31,7 +31,7 @@ class Ended:
 class Bodies:
     """Runs bodies for one host; counts those that would not end."""
 
-    def __init__(self, threads: BodyThreads, grace: float) -> None:
+    def __init__(self, threads: Threads, grace: float) -> None:
         self._threads = threads
         self._grace = grace
         self._zombies: set[Task[Any]] = set()
@@ -48,8 +48,9 @@ class Bodies:
 
         ``on_wait`` is called if the body does not end at once.
         """
-        if seat.stop is not None:
-            return Ended(stop=seat.stop)
+        told = _told_already(seat)
+        if told is not None:
+            return Ended(stop=told)
         try:
             awaitable = body()
         except BaseException as raised:  # noqa: BLE001  nothing a body raises may end the host
@@ -74,8 +75,9 @@ class Bodies:
         self, seat: Seat, timeout: float, body: Callable[[], Any], on_wait: Callable[[], None]
     ) -> Ended:
         """Call a plain function in a thread; told to end it gets the grace, then the thread is left to it."""
-        if seat.stop is not None:
-            return Ended(stop=seat.stop)
+        told = _told_already(seat)
+        if told is not None:
+            return Ended(stop=told)
         future = self._threads.run(body)
         on_wait()
         stop = await self._until_done(future, seat, timeout)
@@ -140,6 +142,13 @@ class Bodies:
         self._zombies.discard(task)
         if not task.cancelled():
             task.exception()
+
+
+def _told_already(seat: Seat) -> Stop | None:
+    """Why the body must not be called at all: a lease that ran out meanwhile may be another worker's by now."""
+    if seat.until <= asyncio.get_running_loop().time():
+        seat.tell(Stop.LEASE_LOST)
+    return seat.stop
 
 
 async def _guarded(awaitable: Awaitable[Any]) -> tuple[Any, BaseException | None]:

@@ -19,7 +19,6 @@ from mainspring.hosts.execution.parts import Parts, Timing
 from mainspring.hosts.execution.payloads import Payloads
 from mainspring.hosts.execution.registry import Served, WorkflowRegistry
 from mainspring.hosts.execution.reports import Reports
-from mainspring.hosts.execution.threads import BodyThreads
 from mainspring.kernel.commands.attempt_finish import (
     AttemptFinished,
     Cancelled,
@@ -88,7 +87,7 @@ class Executor:
         self._on_ended = on_ended
         self._log: FilteringBoundLogger = logger.bind()  # bound once: a line that is filtered out costs next to nothing
         self._mailboxes = mailboxes or Mailboxes(self.dispatcher)
-        self._threads = BodyThreads()
+        self._threads = parts.threads()
         self._bodies = Bodies(self._threads, timing.cancel_grace.total_seconds())
         payloads = Payloads(parts.codec, parts.blobs, parts.limits)
         self._attempts = Attempts(parts, payloads, self._bodies, timing.attempt_maximum)
@@ -147,7 +146,8 @@ class Executor:
             if outcome.reason is Stop.SHUTDOWN:
                 await self.release(job)
             return None, str(outcome.reason)
-        command = FinishAttempt(job=job, plan=plan, outcome=outcome, keep=keep(), started_told=started_told)
+        goes_on = keep() and work.seat.until > asyncio.get_running_loop().time()
+        command = FinishAttempt(job=job, plan=plan, outcome=outcome, keep=goes_on, started_told=started_told)
         work.seat.recording = True
         finished = await self._finish(command, work.seat, box)
         if finished is None:

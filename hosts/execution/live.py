@@ -84,9 +84,9 @@ class LiveList:
         """What the heartbeat extends, sorted by key so that two processes lock in one order."""
         return sorted((seat.job.key, seat.lease_id) for seat in self._seats.values())
 
-    def heard(self, answers: list[ExtendAnswer], until: float) -> set[RunId]:
+    def heard(self, answers: list[ExtendAnswer], until: float) -> list[RunId]:
         """Take in a heartbeat's answers: tell attempts whose lease is lost; the runs that were woken meanwhile."""
-        woken: set[RunId] = set()
+        woken: dict[RunId, None] = {}
         self.missed = 0
         for answer in answers:
             seat = self._seats.get(answer.lease_id)
@@ -102,8 +102,8 @@ class LiveList:
             seat.until = until
             if answer.wakes != seat.wakes:
                 seat.wakes = answer.wakes
-                woken.add(seat.job.run_id)
-        return woken
+                woken[seat.job.run_id] = None
+        return list(woken)
 
     def of_run(self, run_id: RunId) -> list[Seat]:
         """The seats of one run."""

@@ -1,9 +1,12 @@
 """Parts: the adapters that the composition root chose, and what all hosts keep to. Handed to each host."""
 
+from collections.abc import Callable, Coroutine
 from datetime import timedelta
+from typing import Any
 
 import attrs
 
+from mainspring.hosts.execution.threads import BodyThreads, Threads
 from mainspring.ports.blob_store import BlobStore
 from mainspring.ports.clock import Clock, Ids
 from mainspring.ports.codec import Codec, Limits
@@ -20,12 +23,17 @@ class Timing:
     lease: timedelta = timedelta(seconds=30)
     heartbeat: timedelta = timedelta(seconds=10)
     reap: timedelta = timedelta(seconds=5)
+    collect: timedelta = timedelta(hours=1)  #: between two looks for blobs that nothing names
     safety_poll: timedelta = timedelta(seconds=5)
     attempt_maximum: timedelta = timedelta(hours=1)
     start_told_after: timedelta = timedelta(seconds=1)  #: an attempt's start is committed alone when nothing else was
     progress_every: timedelta = timedelta(milliseconds=250)
     cancel_grace: timedelta = timedelta(seconds=5)  #: for a body that was told to end
     shutdown_grace: timedelta = timedelta(seconds=30)
+
+
+async def needs_no_refresh() -> None:
+    """The clock is the one the store itself goes by: there is nothing to ask."""
 
 
 @attrs.frozen(kw_only=True)
@@ -42,3 +50,5 @@ class Parts:
     limits: Limits = attrs.field(factory=Limits)
     sink: EventSink | None = None
     scheduler: Scheduler | None = None
+    threads: Callable[[], Threads] = BodyThreads  #: makes what calls plain function bodies, once per executor
+    refresh_clock: Callable[[], Coroutine[Any, Any, None]] = needs_no_refresh  #: before the first command, then often

@@ -1,4 +1,4 @@
-"""Daemon threads for plain function bodies.
+"""Threads for plain function bodies: what a host asks of them, and daemon threads that give it.
 
 Daemon: a body that never returns must not keep the process from ending. A thread whose body was given up on keeps its
 place until the body returns; such stuck threads are counted.
@@ -9,9 +9,33 @@ from asyncio import AbstractEventLoop, Future, get_running_loop
 from collections.abc import Callable
 from contextvars import Context, copy_context
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, Protocol
 
 _Job = tuple[AbstractEventLoop, "Future[Any]", Context, Callable[[], Any]]
+
+
+class Threads(Protocol):
+    """Where plain function bodies are called: in threads, or by a simulator that allows none."""
+
+    @property
+    def stuck(self) -> int:
+        """How many bodies were given up on and have not returned."""
+        ...
+
+    def run(self, body: Callable[[], Any]) -> "Future[Any]":
+        """Call the body, with the caller's context variables; a future on the running loop.
+
+        What the body raises comes out of the future, in a ``Raised``. Cancelling the future does not stop the body.
+        """
+        ...
+
+    def give_up(self, future: "Future[Any]") -> None:
+        """Nobody waits for this body any more: count it as stuck until it returns."""
+        ...
+
+    def close(self) -> None:
+        """Nothing more will be run; bodies under way are left to themselves."""
+        ...
 
 
 class BodyThreads:

@@ -1,4 +1,4 @@
-"""The loops a worker runs for the whole store: upkeep and the relay. What raises is tried again with back-off."""
+"""The loops a worker runs for the whole store: upkeep, collector, relay. What raises is tried again with back-off."""
 
 import asyncio
 
@@ -8,6 +8,7 @@ from mainspring.hosts.execution.parts import Parts
 from mainspring.hosts.node_worker.claiming import Claiming
 from mainspring.hosts.node_worker.settings import WorkerSettings
 from mainspring.hosts.node_worker.waiting import BackOff
+from mainspring.hosts.upkeep.collector import Collector
 from mainspring.hosts.upkeep.relay import Relay
 from mainspring.hosts.upkeep.ticks import Upkeep
 from mainspring.ports.event_sink import EventSink
@@ -22,6 +23,7 @@ class Chores:
         self._claiming = claiming
         self._settings = settings
         self._upkeep = Upkeep(parts.store, executor.dispatch)
+        self._collector = Collector(parts.store, parts.blobs)
 
     async def upkeep_loop(self) -> None:
         """Reap and expire for ever."""
@@ -37,6 +39,19 @@ class Chores:
                         seat.tell(Stop.LEASE_LOST)
             except Exception as error:  # noqa: BLE001  a part that raises is tried again
                 pause.failed("upkeep_failed", error)
+            else:
+                pause.went_well()
+
+    async def collect_loop(self) -> None:
+        """Delete orphaned blobs for ever."""
+        every = self._settings.timing.collect.total_seconds()
+        pause = BackOff(self._parts.ids.random())
+        while True:
+            await asyncio.sleep(max(pause.seconds, every * (0.5 + self._parts.ids.random())))
+            try:
+                await self._collector.round()
+            except Exception as error:  # noqa: BLE001  likewise
+                pause.failed("collect_failed", error)
             else:
                 pause.went_well()
 

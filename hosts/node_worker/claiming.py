@@ -40,7 +40,7 @@ class Claiming:
         worker: WorkerId,
         stopping: Event,
     ) -> None:
-        self.running: set[Task[None]] = set()  #: attempts under way
+        self.running: dict[Task[None], None] = {}  #: attempts under way, oldest first
         self.slot_free = Event()
         self.replan = Event()
         self.heard = Event()  #: somebody changed something while attempts are under way: perhaps one of their runs
@@ -91,7 +91,7 @@ class Claiming:
         until = began + length.total_seconds()
         for lease in leases:
             task = loop.create_task(self._work(lease, until), name=f"attempt {lease.job.run_id}/{lease.job.stage}")
-            self.running.add(task)
+            self.running[task] = None
             task.add_done_callback(self._done)
         return len(leases)
 
@@ -102,7 +102,7 @@ class Claiming:
             logger.exception("lease_crashed", run=lease.job.run_id, stage=lease.job.stage, index=lease.job.index)
 
     def _done(self, task: "Task[None]") -> None:
-        self.running.discard(task)
+        self.running.pop(task, None)
         self.slot_free.set()
 
     async def _wait_for_work(self) -> None:

@@ -58,9 +58,9 @@ class Heartbeat:
         self._claiming = claiming
         self._settings = settings
         self._worker = worker
-        self._started_at: datetime = parts.clock.now()
+        self._started_at: datetime | None = None
         self._said_hello = float("-inf")
-        self._untold: set[RunId] = set()  #: woken runs nobody has looked at yet
+        self._untold: dict[RunId, None] = {}  #: woken runs nobody has looked at yet
 
     async def loop(self) -> None:
         """Beat for ever."""
@@ -92,9 +92,10 @@ class Heartbeat:
 
     async def _wait(self, pause: float) -> None:
         """Until the next beat is due, or, not too often, somebody changed something."""
-        least = min(LOOK_EVERY, pause)
-        await within(Event(), least)
-        await within(self._claiming.heard, pause - least)
+        loop = asyncio.get_running_loop()
+        due = loop.time() + pause  # said once: a process that was stopped for a while is late already
+        await within(Event(), min(LOOK_EVERY, pause))
+        await within(self._claiming.heard, due - loop.time())
         self._claiming.heard.clear()
 
     async def _beat(self, began: float) -> None:
@@ -102,15 +103,27 @@ class Heartbeat:
         live = self._executor.live
         if len(live):
             answers = await self._parts.store.extend(live.leases(), timing.lease)
-            self._untold |= live.heard(answers, began + timing.lease.total_seconds())
+            woken = live.heard(answers, began + timing.lease.total_seconds())
+            self._untold.update(dict.fromkeys(woken))
+            self._end_overdue()
         for run_id in list(self._untold):
             run = await self._parts.store.run(run_id)
             if run is not None and run.status is RunStatus.CANCELLING:
                 cancel_seats(self._executor, run_id)
-            self._untold.discard(run_id)
+            self._untold.pop(run_id, None)
+        await self._parts.refresh_clock()
         if began - self._said_hello >= HELLO_EVERY or (self._claiming.fenced and not len(live)):
             await self._say_hello()
             self._said_hello = began
+
+    def _end_overdue(self) -> None:
+        """End what this heartbeat did not keep: its row moved, or the process was stopped while the answer came.
+
+        An end that is being recorded needs no word: the guard of its Change tells of a lost lease.
+        """
+        for seat in self._executor.live.overdue(asyncio.get_running_loop().time()):
+            if not seat.recording:
+                seat.tell(Stop.LEASE_LOST)
 
     def _fence(self, error: Exception) -> None:
         if not self._claiming.fenced:
@@ -127,13 +140,15 @@ class Heartbeat:
             self._claiming.slot_free.set()
 
     async def _say_hello(self) -> None:
+        now = self._parts.clock.now()
+        self._started_at = self._started_at or now
         await self._parts.store.record_worker(
             WorkerRecord(
                 id=self._worker,
                 routes=self._registry.routes(),
                 build=self._settings.build,
                 started_at=self._started_at,
-                seen_at=self._parts.clock.now(),
+                seen_at=now,
             )
         )
 

@@ -32,7 +32,7 @@ class WorkerSettings:
             ),
             *[
                 (getattr(timing, name) > timedelta(0), f"{name} must be positive, not {getattr(timing, name)}")
-                for name in ("heartbeat", "reap", "safety_poll", "attempt_maximum", "cancel_grace")
+                for name in ("heartbeat", "reap", "collect", "safety_poll", "attempt_maximum", "cancel_grace")
             ],
             (timing.shutdown_grace >= timedelta(0), f"shutdown_grace must not be negative: {timing.shutdown_grace}"),
             (self.relay_poll > timedelta(0), f"relay_poll must be positive, not {self.relay_poll}"),

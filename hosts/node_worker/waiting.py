@@ -36,7 +36,7 @@ async def unless(event: Event, coroutine: Coroutine[Any, Any, T], otherwise: T) 
     task = asyncio.ensure_future(coroutine)
     stop = asyncio.ensure_future(event.wait())
     try:
-        await asyncio.wait({task, stop}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([task, stop], return_when=asyncio.FIRST_COMPLETED)
         return task.result() if task.done() else otherwise
     finally:
         stop.cancel()

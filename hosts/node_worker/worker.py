@@ -1,4 +1,4 @@
-"""The worker: supervised loops around one executor — claim, heartbeat, upkeep, relay — and an orderly end.
+"""The worker: supervised loops around one executor — claim, heartbeat, upkeep, collector, relay — and an orderly end.
 
 A part of upkeep that raises is tried again with back-off; a loop that ends takes the worker down.
 """
@@ -18,7 +18,8 @@ from mainspring.hosts.node_worker.chores import Chores
 from mainspring.hosts.node_worker.claiming import Claiming
 from mainspring.hosts.node_worker.heartbeat import Heartbeat
 from mainspring.hosts.node_worker.settings import WorkerSettings
-from mainspring.ports.errors import MainspringError
+from mainspring.hosts.node_worker.waiting import BackOff, unless, within
+from mainspring.ports.errors import MainspringError, PortError
 from mainspring.ports.names import RunId, WorkerId
 
 logger = structlog.get_logger("mainspring.worker")
@@ -70,16 +71,20 @@ class Worker:
         Raises:
             WorkerDiedError: a loop ended by itself.
         """
+        if not await self._learn_the_time():
+            return
         claiming = _spawn(self._claiming.loop(), "claim")
-        loops = {_spawn(self._heartbeat.loop(), "heartbeat"), _spawn(self._chores.upkeep_loop(), "upkeep")}
+        loops = [_spawn(self._heartbeat.loop(), "heartbeat"), _spawn(self._chores.upkeep_loop(), "upkeep")]
+        loops.append(_spawn(self._chores.collect_loop(), "collect"))
         if self._parts.sink is not None:
-            loops.add(_spawn(self._chores.relay_loop(self._parts.sink), "relay"))
+            loops.append(_spawn(self._chores.relay_loop(self._parts.sink), "relay"))
         stop = _spawn(_set(self._stopping), "stop")
         logger.info("worker_started", worker=self.id, routes=list(self._registry.routes()))
         died: list[Task[None]] = []
         try:
-            done, _ = await asyncio.wait({claiming, *loops, stop}, return_when=asyncio.FIRST_COMPLETED)
-            died = [task for task in done if task is not stop and not self._ended_as_asked(task, claiming)]
+            done, _ = await asyncio.wait([claiming, *loops, stop], return_when=asyncio.FIRST_COMPLETED)
+            ended = [task for task in (claiming, *loops) if task in done]
+            died = [task for task in ended if not self._ended_as_asked(task, claiming)]
             if any(task.get_name() == "heartbeat" for task in died):
                 self.hurry()  # nobody keeps the leases any more
             self.stop()
@@ -87,7 +92,7 @@ class Worker:
         finally:
             for seat in self.executor.live:
                 seat.tell(Stop.SHUTDOWN)
-            left = {claiming, *loops, stop, *self._claiming.running}
+            left = [claiming, *loops, stop, *self._claiming.running]
             for task in left:
                 task.cancel()
             await asyncio.gather(*left, return_exceptions=True)
@@ -120,6 +125,18 @@ class Worker:
         asked = task is claiming and self._stopping.is_set()
         return asked and not task.cancelled() and task.exception() is None
 
+    async def _learn_the_time(self) -> bool:
+        """Ask for the store's time until it is told; False: the worker was stopped before, and has done nothing."""
+        pause = BackOff(self._parts.ids.random())
+        while not self._stopping.is_set():
+            try:
+                await unless(self._stopping, self._parts.refresh_clock(), None)
+                break
+            except PortError as error:
+                pause.failed("clock_not_set", error)
+                await within(self._stopping, pause.seconds)
+        return not self._stopping.is_set()
+
     async def _drain(self, claiming: "Task[None]") -> None:
         """A claim under way comes back; bodies get the grace, then are told to end and their jobs are given back."""
         timing = self.settings.timing
@@ -129,14 +146,14 @@ class Worker:
         until = loop.time() + timing.shutdown_grace.total_seconds()
         try:
             grace = max(0.0, until - loop.time())
-            await asyncio.wait({claiming, hurry}, timeout=grace, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([claiming, hurry], timeout=grace, return_when=asyncio.FIRST_COMPLETED)
             while running and not hurry.done() and loop.time() < until:
-                await asyncio.wait({*running, hurry}, timeout=until - loop.time(), return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait([*running, hurry], timeout=until - loop.time(), return_when=asyncio.FIRST_COMPLETED)
         finally:
             hurry.cancel()
         for seat in self.executor.live:
             seat.tell(Stop.SHUTDOWN)
-        last = {*running, claiming}
+        last = [*running, claiming]
         await asyncio.wait(last, timeout=timing.cancel_grace.total_seconds() + 1.0)
         logger.info("worker_stopped", worker=self.id, left=len(running))
 

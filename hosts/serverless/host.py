@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TypeVar
 
 import attrs
@@ -13,6 +13,7 @@ from mainspring.hosts.execution.executor import Executor
 from mainspring.hosts.execution.live import Stop
 from mainspring.hosts.execution.parts import Parts, Timing
 from mainspring.hosts.execution.registry import WorkflowRegistry
+from mainspring.hosts.upkeep.collector import Collector
 from mainspring.hosts.upkeep.relay import Relay
 from mainspring.hosts.upkeep.ticks import Upkeep
 from mainspring.ports.names import LeaseId, RunId, WorkerId
@@ -44,6 +45,7 @@ class MaintenanceReport:
     expired: int
     published: int
     dead: int
+    collected: int  #: orphaned blobs that were deleted
 
 
 class ServerlessHost:
@@ -71,6 +73,8 @@ class ServerlessHost:
         self._reserve = margin + self._timing.cancel_grace  #: with less time left, nothing is begun
         self._executor = Executor(parts, registry, self._timing)
         self._upkeep = Upkeep(parts.store, self._executor.dispatch)
+        self._collector = Collector(parts.store, parts.blobs)
+        self._collected_at: datetime | None = None
         self._worker = WorkerId(f"{name}-{parts.ids.new_lease_id()[:8]}")
         self._margin = margin
         self._concurrency = concurrency
@@ -87,6 +91,7 @@ class ServerlessHost:
         budget = remaining or self._default_budget()
         if budget() <= self._reserve:
             return "nothing"
+        await self._parts.refresh_clock()
         key = JobKey(pointer.run_id, pointer.stage, pointer.index)
         outcomes = await self._work([key], 1, budget)
         return outcomes[0] if outcomes else "nothing"
@@ -98,6 +103,7 @@ class ServerlessHost:
             PortError: the store failed before anything was claimed.
         """
         budget = remaining or self._default_budget()
+        await self._parts.refresh_clock()
         outcomes: list[str] = []
         while len(outcomes) < max_jobs and budget() > self._reserve:
             limit = min(self._concurrency, max_jobs - len(outcomes))
@@ -110,9 +116,14 @@ class ServerlessHost:
     async def run_maintenance_tick(self, remaining: Budget | None = None) -> MaintenanceReport:
         """One bounded round of upkeep: reap, expire, publish; each part's failure leaves the others their turn.
 
-        Asks the scheduler, where there is one, for the next tick that will be needed.
+        Asks the scheduler, where there is one, for the next tick that will be needed, and collects orphaned blobs if
+        that was not done lately and there is time left.
+
+        Raises:
+            PortError: the store did not tell its time: nothing was done.
         """
         budget = remaining or self._default_budget()
+        await self._parts.refresh_clock()
         reaped: list[JobKey] = await self._part("reap", self._upkeep.reap(), [])
         expired: list[RunId] = await self._part("expire", self._upkeep.expire(), [])
         published = dead = 0
@@ -130,7 +141,10 @@ class ServerlessHost:
                     break
             await self._part("relay", relay.close(), None)
         await self._ask_for_next_tick()
-        return MaintenanceReport(reaped=len(reaped), expired=len(expired), published=published, dead=dead)
+        collected = await self._collect(budget)
+        return MaintenanceReport(
+            reaped=len(reaped), expired=len(expired), published=published, dead=dead, collected=collected
+        )
 
     def close(self) -> None:
         """Let idle body threads end."""
@@ -179,6 +193,14 @@ class ServerlessHost:
         except Exception as error:  # noqa: BLE001  a part that raises leaves the others their turn
             logger.warning("maintenance_failed", part=name, error=f"{type(error).__name__}: {error}")
             return otherwise
+
+    async def _collect(self, budget: Budget) -> int:
+        """A round of the collector, once per ``Timing.collect``; a host that was just made begins with one."""
+        now, last = self._parts.clock.now(), self._collected_at
+        if budget() <= self._margin or (last is not None and abs(now - last) < self._timing.collect):
+            return 0
+        self._collected_at = now
+        return await self._part("collect", self._collector.round(lambda: budget() > self._margin), 0)
 
     async def _ask_for_next_tick(self) -> None:
         scheduler = self._parts.scheduler

@@ -108,6 +108,7 @@ class Mainspring:
         )
         try:
             registry = WorkflowRegistry(self._workflows, parts.codec)
+            await parts.refresh_clock()
             if parts.sink is not None:
                 await parts.store.write_events(on=True)
             self._begin(parts, registry)

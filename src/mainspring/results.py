@@ -27,8 +27,8 @@ class Results:
     def __init__(self, store: Persistence, feed: RunFeed) -> None:
         self._store = store
         self._feed = feed
-        self._waiters: dict[RunId, set[Future[Run]]] = {}
-        self._ended_here: set[RunId] = set()
+        self._waiters: dict[RunId, dict[Future[Run], None]] = {}  # in order of their coming
+        self._ended_here: dict[RunId, None] = {}
         self._news = Event()
         self._somebody = Event()  #: somebody waits
         self._watchers: tuple[Task[None], ...] = ()
@@ -41,7 +41,7 @@ class Results:
         if run is not None:
             self._tell(run)
         else:
-            self._ended_here.add(run_id)
+            self._ended_here[run_id] = None
             self._news.set()
 
     async def wait(self, run_id: RunId) -> Run:
@@ -54,7 +54,7 @@ class Results:
             raise self._closed
         loop = asyncio.get_running_loop()
         future: Future[Run] = loop.create_future()
-        self._waiters.setdefault(run_id, set()).add(future)
+        self._waiters.setdefault(run_id, {})[future] = None
         self._somebody.set()
         try:
             if not self._watchers:
@@ -83,7 +83,7 @@ class Results:
     def _leave(self, run_id: RunId, future: "Future[Run]") -> None:
         waiting = self._waiters.get(run_id)
         if waiting is not None:
-            waiting.discard(future)
+            waiting.pop(future, None)
             if not waiting:
                 del self._waiters[run_id]
         if not self._waiters:
@@ -93,7 +93,7 @@ class Results:
         while True:
             await self._news.wait()
             self._news.clear()
-            ended, self._ended_here = self._ended_here, set()
+            ended, self._ended_here = self._ended_here, {}
             await self._look(ended)
 
     async def _watch_feed(self) -> None:
@@ -116,7 +116,7 @@ class Results:
                 found = await self._store.finished(ids[start : start + CHUNK])
             except PortError:
                 return False  # the watcher looks again
-            for run in found:
+            for run in sorted(found, key=lambda run: run.id):  # a store gives them in any order
                 self._tell(run)
         return True
 

@@ -49,6 +49,8 @@ async def rows(database: Path, run_id: str) -> tuple[RunStatus, list[StageRecord
         return run.status, await store.stages(run.id), await store.attempts(run.id)
 
 
+@pytest.mark.fault(2, 3, 106)
+@pytest.mark.promise(1, 3, 4, 11)
 async def test_a_worker_killed_half_way_costs_no_result(documents: Path, tmp_path: Path) -> None:
     into = tmp_path / "demo"
     told = subprocess.run(

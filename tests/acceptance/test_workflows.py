@@ -69,6 +69,7 @@ async def test_a_map_can_come_first(engine_with: Engines) -> None:
         assert await engine.run(first, list[int](), timeout=SOON) == 0
 
 
+@pytest.mark.promise(3)
 async def test_a_failing_stage_is_tried_again_and_its_tries_are_kept(engine_with: Engines) -> None:
     flow = Workflow("flaky", version="1").pipe(w.fails_twice)
     async with engine_with(flow) as engine:
@@ -153,6 +154,7 @@ async def test_a_run_that_has_not_begun_is_cancelled_at_once(engine_with: Engine
         assert await run.cancel() is RunStatus.CANCELLED
 
 
+@pytest.mark.promise(2)
 async def test_a_finished_run_takes_neither_cancel_nor_signal(engine_with: Engines) -> None:
     async with engine_with(w.hello) as engine:
         run = await engine.start(w.hello, "x")
@@ -216,6 +218,7 @@ async def test_wrong_input_writes_nothing_and_frees_its_key(engine_with: Engines
         assert run.created
 
 
+@pytest.mark.promise(8)
 @pytest.mark.fault(14, 93)
 async def test_a_key_starts_one_run(engine_with: Engines) -> None:
     async with engine_with(w.hello) as engine:
@@ -235,6 +238,7 @@ async def test_an_unknown_workflow_is_named(engine_with: Engines) -> None:
             await engine.handle("01900000-0000-7000-8000-000000000000").result(5)
 
 
+@pytest.mark.promise(9)
 async def test_a_signal_is_kept_and_recognised(engine_with: Engines) -> None:
     async with engine_with(w.hello) as engine:
         run = await engine.start(w.hello, "x", start_at=engine.parts.clock.now() + timedelta(hours=1))
@@ -304,6 +308,7 @@ async def test_of_many_starts_one_wrong_input_starts_none(engine_with: Engines) 
         assert (await engine.runs()).runs == ()
 
 
+@pytest.mark.promise(8)
 async def test_a_key_answers_the_same_request_after_a_deploy(engine_with: Engines) -> None:
     newer = Workflow("configured", version="2").pipe(w.filtered)
     async with engine_with(w.configured, newer) as engine:

@@ -13,6 +13,7 @@ from tests.contract.store_mutants import STORE_MUTANTS
 PERSISTENCE_MUTANTS = COMMIT_MUTANTS | STORE_MUTANTS
 
 
+@pytest.mark.promise(13)
 @pytest.mark.parametrize("name", PERSISTENCE_MUTANTS)
 def test_the_persistence_suite_catches(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     break_it, tests = PERSISTENCE_MUTANTS[name]

@@ -54,6 +54,10 @@ class OnAFile:
             await opened.close()
 
 
+# Two claims at once, two processes pointed at one job, the limit of a claim, events postponed in the outbox.
+@pytest.mark.fault(29, 33, 61, 62)
+# One end of many, one row per stage, tokens that grow, numbers without gaps, one run per key, leases checked.
+@pytest.mark.promise(2, 4, 5, 7, 8, 9, 12, 13)
 class TestSQLitePersistence(OnAFile, PersistenceContract):
     def new_clock(self) -> SteerableClock:
         return ManualClock()

@@ -34,6 +34,7 @@ def strike(
     return crew[name]
 
 
+@pytest.mark.promise(1, 4, 7, 11, 13)
 @pytest.mark.timeout(240)
 @pytest.mark.fault(1, 2, 3, 5, 11, 17, 27, 29, 31, 32, 69, 106)
 async def test_killed_and_stopped_processes_lose_nothing_and_record_nothing_twice(tmp_path: Path) -> None:

@@ -37,6 +37,7 @@ async def charges(ctx: Context, amount: int) -> int:
 charging = Workflow("charging", version="1").pipe(charges)
 
 
+@pytest.mark.promise(13)
 @pytest.mark.fault(25)
 async def test_after_a_restored_backup_two_holders_never_share_a_guard(tmp_path: Path) -> None:
     original, backup = tmp_path / "store.db", tmp_path / "backup.db"
@@ -73,6 +74,7 @@ async def test_two_workers_of_one_name_do_not_disturb_each_other(tmp_path: Path)
         assert results == [f"hello {number}" for number in range(100)]
 
 
+@pytest.mark.promise(5)
 @pytest.mark.fault(4, 18)
 async def test_the_outside_world_sees_one_key_and_growing_tokens(tmp_path: Path) -> None:
     seen.clear()

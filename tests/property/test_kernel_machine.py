@@ -26,6 +26,7 @@ LATER = {
 BY_ROWS = {(JobPhase.PARKED, JobEvent.UNPARK)}
 
 
+@pytest.mark.promise(1, 2, 4, 9)
 @pytest.mark.fault(1)
 @pytest.mark.fault(2)
 @pytest.mark.fault(3)

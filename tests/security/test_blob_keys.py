@@ -26,6 +26,7 @@ segment = st.text(st.sampled_from(string.ascii_letters + "0123456789._~%-/\\ \0:
 keys = st.text() | st.lists(segment | st.sampled_from(["..", ".", "", "/"]), max_size=6).map("/".join)
 
 
+@pytest.mark.fault("S2")
 @pytest.mark.parametrize("key", INVALID, ids=ascii)
 async def test_a_key_of_another_form_is_refused_by_every_method(key: str, tmp_path: Path) -> None:
     store = FilesystemBlobStore(tmp_path / "store")
@@ -45,6 +46,7 @@ async def test_odd_keys_of_the_right_form_are_only_names(key: str, tmp_path: Pat
     assert [place.name for place in tmp_path.iterdir()] == ["store"]
 
 
+@pytest.mark.fault("S2")
 @given(keys)
 def test_no_key_whatever_leaves_the_root(key: str) -> None:
     with tempfile.TemporaryDirectory() as directory:
@@ -69,6 +71,7 @@ def test_no_key_whatever_leaves_the_root(key: str) -> None:
         assert outside == {outer / "one", outer / "one" / "two", outer / "one" / "two" / "neighbour"}
 
 
+@pytest.mark.fault("S2")
 @given(st.text())
 @settings(max_examples=40)
 def test_no_prefix_whatever_lists_what_is_outside(prefix: str) -> None:
@@ -83,6 +86,7 @@ def test_no_prefix_whatever_lists_what_is_outside(prefix: str) -> None:
         assert asyncio.run(use()) == (["a/b"] if "a/b".startswith(prefix) else [])
 
 
+@pytest.mark.fault("S2")
 async def test_a_link_to_a_directory_is_followed_by_no_method(tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
@@ -99,6 +103,7 @@ async def test_a_link_to_a_directory_is_followed_by_no_method(tmp_path: Path) ->
     assert {place.name: place.read_bytes() for place in outside.iterdir()} == {"b,blob": b"secret"}
 
 
+@pytest.mark.fault("S2")
 async def test_a_link_in_place_of_a_file_is_not_read_and_a_put_replaces_the_link_only(tmp_path: Path) -> None:
     other = FilesystemBlobStore(tmp_path / "other")
     await other.put(BlobKey("a"), b"secret")

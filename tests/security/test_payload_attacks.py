@@ -68,7 +68,7 @@ GADGETS = [
 ]
 
 
-@pytest.mark.fault(79)
+@pytest.mark.fault(79, "S5")
 @pytest.mark.parametrize("kind", [Any, Order, list[Order], dict[str, int], str], ids=str)
 @pytest.mark.parametrize("name", REFUSED)
 def test_a_hostile_text_is_refused_with_a_typed_error(name: str, kind: Any) -> None:
@@ -77,7 +77,7 @@ def test_a_hostile_text_is_refused_with_a_typed_error(name: str, kind: Any) -> N
     assert len(str(caught.value)) < 20_000
 
 
-@pytest.mark.fault(77)
+@pytest.mark.fault(77, "S5")
 @pytest.mark.parametrize("name", REFUSED)
 def test_a_hostile_text_is_refused_without_much_work(name: str) -> None:
     started = time.process_time()
@@ -93,6 +93,7 @@ def test_a_text_over_the_limit_is_not_parsed() -> None:
         codec.decode(Payload("[" * 2000), Any)
 
 
+@pytest.mark.fault("S1", "S20")
 @pytest.mark.parametrize("gadget", GADGETS)
 def test_a_gadget_is_data_or_an_error_and_runs_nothing(gadget: str, tmp_path: Path) -> None:
     mark = tmp_path / "executed"
@@ -106,6 +107,7 @@ def test_a_gadget_is_data_or_an_error_and_runs_nothing(gadget: str, tmp_path: Pa
     assert not mark.exists()
 
 
+@pytest.mark.fault("S1")
 def test_no_name_in_a_payload_makes_another_class() -> None:
     text = Payload('{"type":"builtins.eval","__class__":"os.system","kind":"Order","id":"1"}')
     assert type(CODEC.decode(text, Any)) is dict
@@ -126,7 +128,7 @@ class Reduced:
     __str__ = __repr__
 
 
-@pytest.mark.fault(78)
+@pytest.mark.fault(78, "S1")
 def test_an_object_with_pickle_hooks_is_refused_untouched() -> None:
     with pytest.raises(InvalidValueError, match=r"\$\.result: values of type .*Reduced` cannot be encoded"):
         CODEC.encode({"result": Reduced()})
@@ -139,7 +141,7 @@ def test_a_value_that_refers_to_itself_many_times_is_refused_at_once() -> None:
         CODEC.encode(value)
 
 
-@pytest.mark.fault(76)
+@pytest.mark.fault(76, "S6")
 def test_messages_do_not_repeat_the_values_of_payloads() -> None:
     secret = "hunter2-4711"
     text = Payload(f'{{"id": ["{secret}"], "parts": "{secret}", "x": "{secret}"}}')
@@ -151,6 +153,7 @@ def test_messages_do_not_repeat_the_values_of_payloads() -> None:
     assert secret not in str(caught.value)
 
 
+@pytest.mark.fault("S1", "S20")
 def test_the_codec_imports_nothing_that_runs_code() -> None:
     forbidden = {"pickle", "marshal", "shelve", "copyreg", "importlib", "subprocess", "yaml", "dill", "runpy"}
     (place,) = mainspring.adapters.msgspec.__path__

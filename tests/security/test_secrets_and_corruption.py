@@ -28,6 +28,7 @@ async def leaks(ctx: Context, password: str) -> str:
 leaking = Workflow("leaking", version="1").pipe(leaks)
 
 
+@pytest.mark.fault("S6")
 async def test_a_planted_secret_reaches_no_log_line_event_or_error(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -72,6 +73,7 @@ async def test_an_undecodable_payload_fails_its_own_run_only(tmp_path: Path) -> 
                 await broken.result(SOON)
 
 
+@pytest.mark.fault("S1", "S16")
 async def test_a_message_never_makes_a_worker_import_anything(tmp_path: Path) -> None:
     """A run that names code this process was not given is left alone, not looked for."""
     url = f"sqlite:///{tmp_path / 'store.db'}"
@@ -83,7 +85,8 @@ async def test_a_message_never_makes_a_worker_import_anything(tmp_path: Path) ->
             assert await run.status() is RunStatus.PENDING
 
 
-@pytest.mark.fault(83)
+@pytest.mark.promise(12)
+@pytest.mark.fault(83, 82)
 async def test_a_run_that_nobody_serves_waits_for_a_worker_that_does(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'store.db'}"
     newer = Workflow("greeting", version="2").pipe(leaks)

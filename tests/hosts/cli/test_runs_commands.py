@@ -100,6 +100,7 @@ def test_a_map_over_nothing_is_shown_as_such(cli: CommandLine) -> None:
     assert "nothing to map" in cli("runs", "show", run).stdout
 
 
+@pytest.mark.fault("S17")
 def test_show_tells_failures_and_earlier_tries_harmlessly(cli: CommandLine) -> None:
     run = ran(cli, "failing", code=1)
     drawn = cli("runs", "show", run).stdout

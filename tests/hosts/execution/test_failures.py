@@ -25,6 +25,7 @@ def test_a_huge_message_and_traceback_are_cut() -> None:
     assert len(failure.traceback) <= MAX_TRACEBACK
 
 
+@pytest.mark.fault(80)
 def test_an_exception_that_cannot_print_itself_is_recorded() -> None:
     failure = failure_of(raised(UnprintableError()))
     assert failure.message == "<its message cannot be printed: RuntimeError>"
@@ -38,6 +39,7 @@ def test_text_that_no_store_takes_is_made_harmless() -> None:
     failure.message.encode()
 
 
+@pytest.mark.fault(80, "S6")
 @pytest.mark.parametrize(
     "secret",
     [

@@ -64,8 +64,8 @@ def test_an_end_that_is_being_recorded_is_not_disturbed_by_a_heartbeat() -> None
 def test_a_heartbeat_tells_which_runs_were_woken_once() -> None:
     live = LiveList()
     with live.join(JOB, LEASE, 1.0) as seat:
-        assert live.heard([answer(wakes=1)], 2.0) == {JOB.run_id}
-        assert live.heard([answer(wakes=1)], 3.0) == set()
+        assert live.heard([answer(wakes=1)], 2.0) == [JOB.run_id]
+        assert live.heard([answer(wakes=1)], 3.0) == []
         assert seat.until == 3.0
 
 

@@ -33,6 +33,7 @@ def test_people_get_one_line_with_the_place_first(capsys: Capture) -> None:
     assert capsys.readouterr().err.endswith("warning  lease_reaped  run=r  stage=s  attempt=2  worker='w 1'\n")
 
 
+@pytest.mark.fault("S6")
 @pytest.mark.parametrize("as_json", [True, False])
 def test_passwords_and_tokens_never_reach_a_line(capsys: Capture, *, as_json: bool) -> None:
     configure(as_json=as_json)
@@ -43,6 +44,7 @@ def test_passwords_and_tokens_never_reach_a_line(capsys: Capture, *, as_json: bo
     assert "canary" not in told
 
 
+@pytest.mark.fault("S17")
 def test_control_characters_are_shown_not_obeyed(capsys: Capture) -> None:
     configure()
     structlog.get_logger().info("red \x1b[31m", message="two\nlines \x9b")

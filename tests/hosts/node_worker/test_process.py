@@ -76,6 +76,7 @@ async def test_a_thread_that_a_body_left_behind_does_not_keep_the_process(site: 
         assert await worker.hurries(signal.SIGINT) == 0
 
 
+@pytest.mark.promise(3, 11)
 @pytest.mark.fault(21)
 async def test_a_body_that_blocks_the_loop_ends_the_process_and_another_worker_finishes_the_run(site: Site) -> None:
     run = await site.engine.start(troubles.blocking, None)
@@ -89,6 +90,8 @@ async def test_a_body_that_blocks_the_loop_ends_the_process_and_another_worker_f
     assert await run.result(PATIENCE) == "attempt 2"
 
 
+@pytest.mark.fault(17)
+@pytest.mark.promise(3, 13)
 async def test_the_watchdog_lets_a_process_that_was_stopped_go_on(site: Site) -> None:
     run = await site.engine.start(troubles.patient, None)
     with site.worker("--lease", "1") as stopped:
@@ -123,6 +126,7 @@ async def test_bodies_that_call_exit_end_themselves_only(site: Site, loop: str) 
     assert [await one.result(PATIENCE) for one in neighbours] == list(range(1, 21))
 
 
+@pytest.mark.fault(75)
 async def test_a_body_that_ends_the_process_is_given_up_on_and_its_neighbours_complete(site: Site) -> None:
     run = await site.engine.start(troubles.poison, None)
     neighbours = await site.engine.start_many(troubles.neighbour, range(20))

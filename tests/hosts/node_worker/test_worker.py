@@ -214,7 +214,8 @@ async def test_a_body_whose_lease_was_taken_away_is_told() -> None:
         await until(ended)
 
 
-@pytest.mark.fault(7, 8)
+@pytest.mark.promise(1)
+@pytest.mark.fault(7, 8, 35)
 async def test_an_idle_worker_finds_work_though_every_hint_is_lost() -> None:
     world = bench(hello)
     async with working(world):
@@ -240,6 +241,8 @@ async def test_a_worker_shows_itself_and_goes_without_a_trace() -> None:
         {"max_stuck": 0},
         {"timing": Timing(lease=timedelta(seconds=1), heartbeat=timedelta(seconds=1))},
         {"timing": Timing(lease=timedelta(0), heartbeat=timedelta(0))},
+        {"timing": Timing(collect=timedelta(0))},
+        {"timing": Timing(collect=timedelta(seconds=-1))},
     ],
 )
 def test_settings_that_cannot_be_followed_are_refused(wrong: dict[str, Any]) -> None:

@@ -3,10 +3,12 @@
 import asyncio
 from datetime import timedelta
 
+import attrs
 import pytest
 
 from mainspring import Context, Retry, Workflow, stage, workflow
 from mainspring.adapters.memory.scheduler import MemoryScheduler
+from mainspring.hosts.execution.store_clock import StoreClock
 from mainspring.hosts.serverless import ServerlessHost
 from mainspring.ports.errors import UnavailableError
 from mainspring.ports.names import RunId, StageId, WorkerId
@@ -51,7 +53,7 @@ async def test_a_pointer_is_worked_off_to_the_end_of_its_chain() -> None:
     assert await run.result(1) == 20
 
 
-@pytest.mark.fault(6)
+@pytest.mark.fault(6, 33)
 async def test_a_pointer_to_finished_work_is_acknowledged_without_a_call() -> None:
     world = bench(hello)
     run = await world.start(hello, "x")
@@ -103,6 +105,7 @@ async def test_what_runs_out_of_time_is_given_back_with_its_attempt_refunded() -
     assert (job.lease_id, job.attempt) == (None, 0)
 
 
+@pytest.mark.promise(7, 11)
 async def test_a_tick_reaps_expires_and_publishes() -> None:
     clock = ManualClock()
     world = bench(hello, clock=clock)
@@ -187,3 +190,33 @@ async def test_an_invocation_that_runs_out_of_time_leaves_the_jobs_of_another_al
     assert job.lease_id is not None
     long.cancel()
     await asyncio.gather(long, return_exceptions=True)
+
+
+@workflow(version="1", attempt_timeout=timedelta(minutes=1))
+async def tells_its_deadline(ctx: Context) -> str:
+    return str(ctx.deadline)
+
+
+@pytest.mark.fault(22, 23)
+async def test_each_handler_asks_for_the_stores_time_first() -> None:
+    """The store's clock stands at New Year; the machine has no other, and does not know before it has asked."""
+    truth = ManualClock()
+    world = bench(tells_its_deadline, clock=truth)
+    asked: list[str] = []
+
+    async def told(point: str) -> None:
+        asked.append(point)
+
+    def another_host() -> ServerlessHost:
+        clock = StoreClock(world.store.another(told), lambda: 4_711.0)
+        parts = attrs.evolve(world.parts, clock=clock, refresh_clock=clock.refresh)
+        return ServerlessHost(parts, world.registry)
+
+    first, second = await world.start(tells_its_deadline, None), await world.start(tells_its_deadline, None)
+    pointer = Pointer(run_id=first.id, stage=StageId("tells_its_deadline"))
+    assert await another_host().handle_job(pointer) == "completed"
+    assert (await another_host().process_available_jobs(1)).claimed == 1
+    for run in (first, second):
+        assert await run.result(1) == str(truth.now() + timedelta(minutes=1))
+    await another_host().run_maintenance_tick()
+    assert asked.count("now:before") == 3

@@ -43,6 +43,7 @@ async def test_an_engine_that_is_not_open_says_how_to_open_it() -> None:
         await Mainspring("memory://", workflows=[hello]).start(hello, "x")
 
 
+@pytest.mark.fault(105)
 async def test_an_engine_opens_once() -> None:
     engine = Mainspring("memory://", workflows=[hello])
     async with engine:
@@ -70,6 +71,7 @@ async def test_who_waits_when_the_engine_closes_is_told(url: str, tmp_path: Any)
         await asyncio.wait_for(run.result(), SOON)
 
 
+@pytest.mark.fault(105)
 async def test_a_worker_that_dies_is_told_to_everybody(monkeypatch: pytest.MonkeyPatch) -> None:
     async def dies(self: Chores) -> None:
         raise RuntimeError("a bug")
@@ -113,6 +115,7 @@ async def test_arguments_that_contradict_each_other_are_refused() -> None:
         Mainspring("memory://", settings=WorkerSettings(), concurrency=3)
 
 
+@pytest.mark.fault(105)
 async def test_a_loop_that_ends_cancelled_is_a_dead_worker_too(monkeypatch: pytest.MonkeyPatch) -> None:
     async def dies(self: Chores) -> None:
         raise asyncio.CancelledError

@@ -140,6 +140,7 @@ def test_a_race_lost_for_real_is_decided_on_what_won(world: World) -> None:
     assert world.cancel(run_id) is RunStatus.CANCELLING
 
 
+@pytest.mark.promise(2)
 @pytest.mark.fault(89)
 def test_a_cancel_that_loses_to_the_completion_says_so(world: World) -> None:
     run_id = world.start().run.id
@@ -214,6 +215,7 @@ def test_a_start_of_unknown_outcome_is_one_run(world: World, point: str, key: st
     assert world.events() == ["run.created"]
 
 
+@pytest.mark.promise(9)
 @pytest.mark.fault(5)
 @pytest.mark.fault(88)
 @pytest.mark.parametrize("point", ["commit:before", "commit:after"], ids=["not written", "written"])
@@ -308,6 +310,7 @@ def test_the_same_start_under_the_same_key_is_the_same_run(world: World) -> None
     assert world.runs() == 1
 
 
+@pytest.mark.promise(8)
 @pytest.mark.fault(93)
 def test_other_content_under_the_same_key_is_refused_and_the_run_untouched(world: World) -> None:
     drive(world.dispatcher.dispatch(create(key="k")))
@@ -316,6 +319,7 @@ def test_other_content_under_the_same_key_is_refused_and_the_run_untouched(world
     assert world.runs() == 1
 
 
+@pytest.mark.promise(8)
 @pytest.mark.fault(94)
 def test_a_key_holds_for_the_life_of_the_run(world: World) -> None:
     first = drive(world.dispatcher.dispatch(create(key="k")))
@@ -324,6 +328,7 @@ def test_a_key_holds_for_the_life_of_the_run(world: World) -> None:
     assert (again.run.id, again.run.status) == (first.run.id, RunStatus.CANCELLED)
 
 
+@pytest.mark.promise(8)
 @pytest.mark.fault(92)
 def test_of_two_racing_starts_one_creates_and_the_other_answers_the_winner(world: World) -> None:
     winner: list[RunCreated] = []
@@ -451,6 +456,7 @@ def test_a_kept_state_that_missed_the_cancel_still_ends_the_attempt_as_cancelled
     assert state.run.status is RunStatus.CANCELLED
 
 
+@pytest.mark.promise(13)
 @pytest.mark.fault(17)
 def test_a_worker_whose_lease_was_reaped_writes_nothing(world: World) -> None:
     run_id = world.start().run.id
@@ -473,6 +479,7 @@ def test_in_a_fold_the_lost_are_told_and_the_rest_is_written(world: World) -> No
     assert [row.stage for row in drive(world.calm.stages(run_id))] == [held.stage]
 
 
+@pytest.mark.promise(4)
 @pytest.mark.fault(5)
 @pytest.mark.parametrize("point", ["commit:before", "commit:after"], ids=["not written", "written"])
 def test_a_hand_over_of_unknown_outcome_goes_on_at_the_next_stage(world: World, point: str) -> None:
@@ -497,6 +504,7 @@ def test_a_finish_of_unknown_outcome_that_was_written_drops_the_attempt(world: W
     assert world.passed["commit:before"] == 1
 
 
+@pytest.mark.promise(9)
 @pytest.mark.fault(87)
 @pytest.mark.fault(88)
 def test_a_message_that_comes_while_the_body_suspends_makes_it_stay(world: World) -> None:
@@ -511,6 +519,7 @@ def test_a_message_that_comes_while_the_body_suspends_makes_it_stay(world: World
     assert (stayed.job.lease_id, stayed.job.wakes) == (job.lease_id, 1)
 
 
+@pytest.mark.promise(2)
 @pytest.mark.fault(90)
 def test_a_cancel_that_comes_while_the_body_completes_wins(world: World) -> None:
     run_id = world.start().run.id

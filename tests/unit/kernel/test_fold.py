@@ -109,6 +109,18 @@ def test_a_lease_that_stands_at_the_next_stage_was_handed_over_by_a_commit_of_un
     assert finished(decided.answers[0]).job == after
 
 
+@pytest.mark.fault(5, 88)
+def test_a_wake_up_that_came_while_a_hand_over_was_of_unknown_outcome_is_not_taken_as_seen() -> None:
+    before = held(LINE, "a")
+    assert before.lease_id is not None
+    at_the_next, where_it_was = attrs.evolve(before, stage=B, wakes=1), attrs.evolve(before, wakes=1)
+    for row in (at_the_next, where_it_was):
+        decided, _ = folded(first_state(LINE), finish(LINE, before, DONE), rows={before.lease_id: row})
+        job = finished(decided.answers[0]).job
+        assert job is not None
+        assert (job.stage, job.wakes) == (B, before.wakes)
+
+
 @pytest.mark.parametrize("state", [None, first_state(LINE, run(status=RunStatus.COMPLETED))], ids=["no run", "ended"])
 def test_in_a_run_that_is_over_every_lease_is_lost(state: RunState | None) -> None:
     decided, change = folded(state, finish(LINE, held(LINE, "a"), DONE))
@@ -116,6 +128,7 @@ def test_in_a_run_that_is_over_every_lease_is_lost(state: RunState | None) -> No
     assert change.is_empty
 
 
+@pytest.mark.promise(4)
 def test_a_second_finish_of_one_attempt_comes_too_late() -> None:
     command = finish(LINE, held(LINE, "a"), DONE)
     decided, change = folded(first_state(LINE), command, command)

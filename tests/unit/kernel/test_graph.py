@@ -4,6 +4,7 @@ import json
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -85,6 +86,8 @@ def test_a_fingerprint_is_16_hexadecimal_digits_and_stays_the_same_from_release_
     assert Workflow("x", version="1").pipe(split).map(extract_text).plan.fingerprint == "678039b32911ce4c"
 
 
+@pytest.mark.fault(82)
+@pytest.mark.promise(12)
 def test_a_fingerprint_changes_with_an_id_an_edge_or_a_map() -> None:
     begun = Workflow("x", version="1").pipe(split)
     others = [

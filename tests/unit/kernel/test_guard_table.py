@@ -206,6 +206,7 @@ def test_a_change_that_creates_moves_or_deletes_jobs_bumps_the_revision_unless_t
         assert change.run is not None
 
 
+@pytest.mark.promise(13)
 @pytest.mark.parametrize("change", [pytest.param(row[1], id=row[0]) for row in ROWS])
 def test_every_job_row_that_is_deleted_or_moved_is_guarded_by_its_lease_or_as_unleased(change: Change | None) -> None:
     assert change is not None

@@ -64,6 +64,7 @@ PAIRS = [
 ]
 
 
+@pytest.mark.promise(2)
 @pytest.mark.parametrize(("table", "status", "event", "after"), PAIRS)
 def test_every_pair_of_status_and_event_leads_where_it_should_or_is_refused(
     table: Mapping[Any, Mapping[Any, Any]], status: Any, event: Any, after: Any

@@ -95,6 +95,7 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
+@pytest.mark.fault(108)
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
 async def test_a_damaged_blob_is_never_taken_for_a_value(
     store: FilesystemBlobStore, damage: Callable[[bytes], bytes]
@@ -134,6 +135,7 @@ async def test_blobs_may_be_deleted_while_they_are_listed(store: FilesystemBlobS
     assert seen == ["0/x"]
 
 
+@pytest.mark.fault(108)
 async def test_a_writer_that_died_leaves_nothing_that_is_read_or_listed(store: FilesystemBlobStore) -> None:
     await store.put(BlobKey("a/b"), b"x")
     leftover = store.root / "a" / f"{UNFINISHED}dead"

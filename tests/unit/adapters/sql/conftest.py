@@ -1,5 +1,7 @@
 """A SQLite store of the test's own, and a world around it."""
 
+# pyright: reportPrivateUsage=false
+
 import shutil
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
@@ -10,12 +12,20 @@ import pytest
 
 from mainspring.adapters.memory import ManualClock, SeededIds
 from mainspring.adapters.sql.sqlite import SQLitePersistence, migrate_sqlite, open_sqlite
+from mainspring.adapters.sql.sqlite_rounds import Rounds
+from mainspring.adapters.sql.sqlite_thread import SqliteThread
 from mainspring.adapters.sql.sqlite_transport import SQLiteTransport
 
 if TYPE_CHECKING:  # tests/contract asks pytest to rewrite the asserts of this module, which must not be imported before
     from mainspring.ports.contracts.world import World
 
 Open: TypeAlias = Callable[..., tuple[SQLitePersistence, SQLiteTransport]]
+
+
+def rounds_of(store: SQLitePersistence) -> Rounds:
+    """What the store does with its own connection, to spoil it with."""
+    assert isinstance(store._thread, SqliteThread)
+    return store._thread._rounds
 
 
 @pytest.fixture(scope="session")

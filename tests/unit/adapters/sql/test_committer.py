@@ -143,9 +143,23 @@ async def test_the_writing_task_carries_nothing_of_the_first_waiters_context() -
         seen.append(current.get())
         return [None for _ in changes]
 
+    committer = Committer(write)
     current.set("a body")
-    await Committer(write).commit(change(0))
+    await committer.commit(change(0))
     assert seen == ["nobody"]
+
+
+async def test_the_writing_task_stands_in_the_context_in_which_the_store_was_opened() -> None:
+    seen: list[str] = []
+    process = ContextVar("process", default="nobody")
+
+    async def write(changes: Sequence[Change]) -> list[Verdict]:
+        seen.append(process.get())
+        return [None for _ in changes]
+
+    process.set("worker-1")
+    await Committer(write).commit(change(0))
+    assert seen == ["worker-1"]
 
 
 async def test_drained_waits_for_everything_handed_in() -> None:

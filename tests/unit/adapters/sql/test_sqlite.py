@@ -29,7 +29,7 @@ from mainspring.ports.errors import (
 )
 from mainspring.ports.names import Payload, Route, RunId, StageId, WorkerId
 from mainspring.ports.records import JobKey, RunFilter
-from tests.unit.adapters.sql.conftest import Open
+from tests.unit.adapters.sql.conftest import Open, rounds_of
 
 if TYPE_CHECKING:
     from mainspring.ports.contracts.world import World
@@ -39,7 +39,7 @@ SHORT = timedelta(milliseconds=20)
 
 def connection_of(store: SQLitePersistence) -> sqlite3.Connection:
     """The store's own connection, to spoil it with."""
-    return store._thread._connection
+    return rounds_of(store)._connection
 
 
 async def spoilt(store: SQLitePersistence, *statements: str) -> None:
@@ -63,6 +63,7 @@ async def test_a_commit_is_durable_in_the_file_when_it_returns(world: "World", p
         assert another.execute("select id from runs").fetchall() == [(run.id,)]
 
 
+@pytest.mark.fault(70)
 async def test_the_file_is_kept_as_promised(opened: Open) -> None:
     store, _ = opened()
 
@@ -175,6 +176,7 @@ async def test_two_openings_that_write_at_once_never_fail(world: "World", opened
     assert len(await stores[0].runs(RunFilter(), limit=100)) == 90
 
 
+@pytest.mark.fault(68)
 async def test_a_full_disk_refuses_and_goes_on_when_there_is_space(world: "World", opened: Open) -> None:
     store, _ = opened()
     await spoilt(store, "pragma max_page_count = 1")
@@ -240,6 +242,7 @@ async def test_a_claim_merges_routes_of_one_priority_by_moment(world: "World", c
     assert [lease.job.key for lease in rest] == made[40:]
 
 
+@pytest.mark.promise(5)
 async def test_a_fencing_token_grows_over_openings(world: "World") -> None:
     _, job = await world.with_job()
     tokens: list[int] = []
@@ -260,6 +263,7 @@ async def test_a_fencing_token_grows_over_openings(world: "World") -> None:
     assert tokens == sorted(set(tokens))
 
 
+@pytest.mark.promise(7)
 async def test_events_are_numbered_without_gaps_over_two_openings(world: "World") -> None:
     await world.store.write_events(True)
     run = await world.created()
@@ -376,6 +380,7 @@ print(os.waitstatus_to_exitcode(os.wait()[1]))
     assert ended.stdout.split()[0] == "7", ended.stderr
 
 
+@pytest.mark.promise(1)
 @pytest.mark.fault(70)
 def test_what_a_killed_process_was_told_is_there(path: Path, clock: ManualClock) -> None:
     ended = script(path, "os.kill(os.getpid(), 9)")

@@ -12,7 +12,7 @@ import pytest
 from mainspring.adapters.sql.sqlite import SQLitePersistence
 from mainspring.adapters.sql.sqlite_transaction import Transaction
 from mainspring.ports.errors import StoreFullError, UnavailableError, UnknownOutcomeError
-from tests.unit.adapters.sql.conftest import Open
+from tests.unit.adapters.sql.conftest import Open, rounds_of
 
 
 def failure(code: int) -> sqlite3.OperationalError:
@@ -37,16 +37,17 @@ class SpoiltCursor:
 
 
 def spoil(store: SQLitePersistence, commit: Callable[[sqlite3.Cursor], None]) -> Callable[[], None]:
-    thread = store._thread
-    cursor = thread._cursor
-    thread._cursor = SpoiltCursor(cursor, commit)  # type: ignore[assignment]  # pyright: ignore[reportAttributeAccessIssue]
+    rounds = rounds_of(store)
+    cursor = rounds._cursor
+    rounds._cursor = SpoiltCursor(cursor, commit)  # type: ignore[assignment]  # pyright: ignore[reportAttributeAccessIssue]
 
     def mend() -> None:
-        thread._cursor = cursor
+        rounds._cursor = cursor
 
     return mend
 
 
+@pytest.mark.fault(5)
 async def test_a_failed_commit_that_was_taken_back_is_known_not_to_be_written(opened: Open) -> None:
     def fail(_: sqlite3.Cursor) -> None:
         raise failure(sqlite3.SQLITE_IOERR)
@@ -59,6 +60,7 @@ async def test_a_failed_commit_that_was_taken_back_is_known_not_to_be_written(op
     assert await store.events_written() is False
 
 
+@pytest.mark.fault(5)
 async def test_a_commit_that_failed_after_its_transaction_ended_is_of_unknown_outcome(opened: Open) -> None:
     def commit_and_fail(cursor: sqlite3.Cursor) -> None:
         cursor.execute("commit")
@@ -72,6 +74,7 @@ async def test_a_commit_that_failed_after_its_transaction_ended_is_of_unknown_ou
     assert await store.events_written() is True
 
 
+@pytest.mark.fault(68)
 async def test_a_disk_that_fills_at_the_commit_refuses_it(opened: Open) -> None:
     def roll_back_and_fail(cursor: sqlite3.Cursor) -> None:
         cursor.execute("rollback")  # as SQLite does by itself
@@ -159,7 +162,7 @@ async def test_reads_asked_together_are_one_snapshot(opened: Open) -> None:
 
     def look_after_a_commit_elsewhere(tx: Transaction) -> None:
         asyncio.run_coroutine_threadsafe(other.write_events(True), loop).result()
-        look(Transaction(store._thread._cursor, store._clock, careful=tx.careful))  # one that has not looked yet
+        look(Transaction(rounds_of(store)._cursor, store._clock, careful=tx.careful))  # one that has not looked yet
 
     loop = asyncio.get_running_loop()
     await asyncio.gather(store._thread.read(look), store._thread.read(look_after_a_commit_elsewhere))

@@ -34,6 +34,7 @@ def reaped(state: RunState, row: Job | None) -> Decision[LeaseReaped]:
     return decide(ReapLease(key=LOST.key, lease_id=LEASE), ReapState(state, row), FACTS)
 
 
+@pytest.mark.promise(11)
 @pytest.mark.fault(2)
 @pytest.mark.fault(28)
 def test_a_reaped_job_waits_for_another_worker_and_its_attempt_stays_counted() -> None:

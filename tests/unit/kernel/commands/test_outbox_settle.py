@@ -31,6 +31,7 @@ def test_confirmed_events_are_published() -> None:
     assert decision.result == OutboxSettled(published=2, postponed=0, dead=0)
 
 
+@pytest.mark.promise(7)
 def test_the_first_refused_event_of_a_run_waits_and_the_ones_behind_it_are_not_blamed() -> None:
     decision = settled((event(1), None), (event(2), "down"), (event(3), "held back"), (event(1, OTHER_RUN), None))
     assert decision.change is not None

@@ -33,6 +33,7 @@ def test_a_message_is_kept_and_wakes_the_run_by_its_id_whatever_stage_it_stands_
     assert not decision.result.duplicate
 
 
+@pytest.mark.promise(9)
 @pytest.mark.fault(88)
 def test_the_same_message_again_changes_nothing_even_when_the_run_has_ended() -> None:
     for over in (run(), run(status=RunStatus.COMPLETED)):
