@@ -5,7 +5,7 @@ A claim under way is never abandoned: its rows are worked off, or given back whe
 
 import asyncio
 from asyncio import Event, Task
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import structlog
 
@@ -21,6 +21,9 @@ from mainspring.ports.records import Hint, Lease
 logger = structlog.get_logger("mainspring.worker")
 
 MOMENT = timedelta(milliseconds=5)
+
+LONGEST_PAUSE = timedelta(seconds=1)
+"""Between two claims that gave nothing though something is due."""
 
 
 class StuckBodiesError(MainspringError):
@@ -51,6 +54,7 @@ class Claiming:
         self._settings = settings
         self._worker = worker
         self._stopping = stopping
+        self._passed_over = 0  #: how often, one after the other, something was due and could not be claimed
 
     async def loop(self) -> None:
         """Claim until stopping.
@@ -77,6 +81,8 @@ class Claiming:
                 await within(self._stopping, pause.seconds)
                 continue
             pause.went_well()
+            if claimed:
+                self._passed_over = 0
             if claimed < limit:
                 await self._wait_for_work()
 
@@ -120,8 +126,21 @@ class Claiming:
         except PortError:
             due = None
         if due is not None:
-            poll = max(timedelta(0), min(poll, due - self._parts.clock.now()))
+            poll = min(poll, self._until(due))
         await self._hear(poll)
+
+    def _until(self, due: datetime) -> timedelta:
+        """How long to wait for a job that a claim did not give us.
+
+        One that is due came so just now, or somebody else's transaction has its row locked and may keep it so for long:
+        asking again without a pause would burden the store most when it is in trouble.
+        """
+        left = due - self._parts.clock.now()
+        if left > timedelta(0):
+            self._passed_over = 0
+            return left
+        self._passed_over += 1
+        return timedelta(0) if self._passed_over == 1 else min(MOMENT * 2 ** min(self._passed_over, 10), LONGEST_PAUSE)
 
     async def _hear(self, wait: timedelta) -> bool:
         """Wait for hints, not past another plan or a stop; whether any came."""

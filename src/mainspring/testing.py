@@ -1,7 +1,8 @@
-"""Testing workflows: an engine in memory whose time is yours.
+"""Testing workflows: an engine in memory whose time is yours, and worlds in which everything goes wrong.
 
 A retry in an hour, a start next week or a run's deadline costs no waiting: when nothing is due, the clock jumps to the
-next moment at which something is. Port contract suites for your own adapters are in ``mainspring.ports.contracts``.
+next moment at which something is. ``simulate`` runs a workflow in hundreds of worlds with crashes at every place.
+Port contract suites for your own adapters are in ``mainspring.ports.contracts``.
 """
 
 import asyncio
@@ -20,25 +21,27 @@ from mainspring.adapters.memory.run_feed import MemoryRunFeed
 from mainspring.adapters.msgspec import MsgspecCodec
 from mainspring.adapters.system import SystemIds
 from mainspring.client import Client
+from mainspring.explaining import SimulationFailedError
 from mainspring.handles import RunHandle
 from mainspring.hosts.execution.parts import Parts
 from mainspring.hosts.execution.registry import WorkflowRegistry
 from mainspring.hosts.serverless.host import ServerlessHost
+from mainspring.hosts.simulation.access import effect, outside
+from mainspring.hosts.simulation.loop import SimulationError
+from mainspring.hosts.simulation.outside import Effect, Outside, StaleTokenError
 from mainspring.kernel.definition import Workflow
 from mainspring.kernel.dispatcher import Dispatcher
 from mainspring.ports.codec import Limits
-from mainspring.ports.errors import MainspringError
 from mainspring.ports.records import TERMINAL_RUN_STATUSES, Event, Run
 from mainspring.requests import Options, StartOptions
+from mainspring.simulating import SimulationReport, simulate
+from mainspring.virtual_time import SimulatedEngine, StuckError, in_virtual_time
+from mainspring.worlds import SimulatedRun
 
 I = TypeVar("I")  # noqa: E741  input, as in Stage[I, O]
 O = TypeVar("O")  # noqa: E741
 
 _TICK = timedelta(microseconds=1)
-
-
-class StuckError(MainspringError):
-    """Nothing is due and nothing ever will be, yet the run has not ended: it waits for something outside."""
 
 
 class TestEngine:
@@ -149,4 +152,20 @@ class TestEngine:
         return min((moment for moment in moments if moment is not None), default=None)
 
 
-__all__ = ["ManualClock", "StuckError", "TestEngine"]
+__all__ = [
+    "Effect",
+    "ManualClock",
+    "Outside",
+    "SimulatedEngine",
+    "SimulatedRun",
+    "SimulationError",
+    "SimulationFailedError",
+    "SimulationReport",
+    "StaleTokenError",
+    "StuckError",
+    "TestEngine",
+    "effect",
+    "in_virtual_time",
+    "outside",
+    "simulate",
+]

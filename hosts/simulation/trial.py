@@ -1,0 +1,222 @@
+"""A trial: one world with its hosts, run until all has come to rest, and what came of it.
+
+Chaos lasts for a while, then the world heals, and then every run must end and every event be published in time.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import timedelta
+from typing import Any
+
+import attrs
+
+from mainspring.hosts.execution.parts import Parts, Timing
+from mainspring.hosts.execution.registry import WorkflowRegistry
+from mainspring.hosts.node_worker.settings import WorkerSettings
+from mainspring.hosts.node_worker.worker import Worker
+from mainspring.hosts.serverless.host import ServerlessHost
+from mainspring.hosts.simulation.audit import Audit
+from mainspring.hosts.simulation.faults import Fault
+from mainspring.hosts.simulation.lives import Life, State
+from mainspring.hosts.simulation.world import Seen, World
+from mainspring.ports.errors import PortError
+
+CHAOS = 20.0
+"""Seconds for which things go wrong."""
+
+PATIENCE = 600.0
+"""Seconds after which, in a world that has healed, all must have come to rest: more than the longest back-off."""
+
+INVOCATION = 30.0
+"""Seconds after which an invocation of a function is ended from outside."""
+
+BREATH = 0.5
+"""Seconds after which whoever was refused asks again."""
+
+TICK = 12.0
+"""Seconds between two scheduled invocations of a function."""
+
+
+@attrs.frozen(kw_only=True)
+class Outcome:
+    """What came of a world."""
+
+    seed: int
+    violations: tuple[str, ...]
+    faults: tuple[Fault, ...]  #: that struck, in order: as a plan they make the same world again
+    struck: tuple[str, ...] = ()  #: the point at which each of them did
+    counts: Mapping[str, int]
+    checks: int  #: invariants evaluated
+    steps: int  #: callbacks run
+    seconds: float  #: of virtual time
+    timeline: tuple[Seen, ...] = ()
+
+
+class Trial:
+    """A world, its books, and its hosts.
+
+    Args:
+        parts: the adapters for a process that starts; called once per life, in its context.
+        close: lets go of the world's state.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        audit: Audit,
+        registry: WorkflowRegistry,
+        parts: Callable[[Life], Parts],
+        timing: Timing,
+        *,
+        close: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.world = world
+        self.audit = audit
+        self.registry = registry
+        self.parts = parts  #: the adapters for a process that starts
+        self._timing = timing
+        self._close = close
+        self._clients = 0
+
+    # Hosts.
+
+    def worker(
+        self, name: str, *, serves: WorkflowRegistry | None = None, concurrency: int = 4, relay_poll: float = 3.0
+    ) -> None:
+        """A node worker: its real loops. It serves all of the world's workflows, or those given."""
+        settings = WorkerSettings(
+            name=name, timing=self._timing, concurrency=concurrency, relay_poll=timedelta(seconds=relay_poll)
+        )
+
+        async def boot(life: Life) -> None:
+            await Worker(self.parts(life), serves or self.registry, settings).run()
+
+        self.world.host(name, boot)
+
+    def function(self, name: str, *, serves: WorkflowRegistry | None = None) -> None:
+        """A serverless function: its real handlers, called for each message and on a schedule."""
+
+        async def boot(life: Life) -> None:
+            await _Function(self.world, life, self.parts(life), serves or self.registry, self._timing).serve()
+
+        self.world.host(name, boot)
+
+    def client(self, name: str, act: Callable[[Parts], Awaitable[None]]) -> None:
+        """A caller who does something from outside; the world does not rest before it is done.
+
+        It starts over when its process dies.
+        """
+        self._clients += 1
+
+        async def boot(life: Life) -> None:
+            parts = self.parts(life)
+            while True:
+                try:
+                    await parts.refresh_clock()
+                    break
+                except PortError:
+                    await asyncio.sleep(BREATH)
+            await act(parts)
+            self._clients -= 1
+
+        self.world.host(name, boot)
+
+    # The course of it.
+
+    def run(self, *, chaos: float = CHAOS, patience: float = PATIENCE) -> Outcome:
+        """Run the world to its end."""
+        world = self.world
+        world.after(chaos, world.heal)
+        world.after(1.0, self._look)
+        try:
+            going = world.loop.run(chaos + patience)
+            if not world.violations and not self.at_rest:
+                self.audit.at_the_end()
+                if not world.violations:
+                    world.violate("a client never got through" if going else "nothing is left that could ever happen")
+            for trouble in world.loop.troubles:
+                world.violate(f"a callback raised {trouble!r}")
+        finally:
+            world.loop.close()
+            self._close()
+        return self._outcome()
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether all is done, and nobody is frozen who might come back."""
+        return (
+            self._clients == 0
+            and self.audit.settled
+            and not any(host.life is not None and host.life.state is State.FROZEN for host in self.world.hosts.values())
+        )
+
+    def _look(self) -> None:
+        if self.at_rest:
+            self.world.loop.stop()
+        else:
+            self.world.after(1.0, self._look)
+
+    def _outcome(self) -> Outcome:
+        world = self.world
+        return Outcome(
+            seed=world.seed,
+            violations=tuple(world.violations),
+            faults=tuple(world.met),
+            struck=tuple(world.struck),
+            counts=Counter(world.counts),
+            checks=self.audit.checks,
+            steps=world.loop.steps,
+            seconds=world.loop.time(),
+            timeline=tuple(world.timeline or ()),
+        )
+
+
+class _Function:
+    """One process of a function: the environment calls it, and ends it when an invocation takes too long."""
+
+    def __init__(self, world: World, life: Life, parts: Parts, registry: WorkflowRegistry, timing: Timing) -> None:
+        self._world = world
+        self._life = life
+        self._parts = parts
+        self._host = ServerlessHost(parts, registry, timing=timing, name=life.host.name)
+        self._calls = 0
+        self._until = 0.0
+
+    async def serve(self) -> None:
+        loop = self._world.loop
+        due = loop.time() + TICK * self._parts.ids.random()
+        while True:
+            try:
+                hints = await self._parts.transport.receive(1, timedelta(seconds=max(0.0, due - loop.time())))
+                for hint in hints:
+                    if hint.pointer is not None:
+                        await self._invoke(self._host.handle_job(hint.pointer, self._remaining))
+                    await self._parts.transport.settle(hint)
+                if loop.time() >= due:
+                    due = loop.time() + TICK
+                    await self._invoke(self._host.process_available_jobs(10, self._remaining))
+                    await self._invoke(self._host.run_maintenance_tick(self._remaining))
+            except PortError:  # the message comes again
+                self._world.counts["invocation failed"] += 1
+                self._calls += 1
+                await asyncio.sleep(BREATH)
+
+    async def _invoke(self, call: Any) -> None:
+        self._calls += 1
+        number = self._calls
+        self._until = self._world.loop.time() + INVOCATION
+        self._world.after(INVOCATION, self._out_of_time, number)
+        await call
+        self._calls += 1
+
+    def _remaining(self) -> timedelta:
+        return timedelta(seconds=self._until - self._world.loop.time())
+
+    def _out_of_time(self, number: int) -> None:
+        if self._calls == number and self._life.state is not State.DEAD:
+            self._world.counts["invocation out of time"] += 1
+            self._world.kill(self._life, 0.5)
+
+
+Script = Callable[[Parts], Awaitable[None]]
