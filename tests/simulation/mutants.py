@@ -349,7 +349,7 @@ class Mutant:
 
 MUTANTS = (
     Mutant(no_fence),
-    Mutant(fence_by_worker_id),
+    Mutant(fence_by_worker_id, swept=False, first=150),
     Mutant(check_then_act_claim),
     Mutant(suspend_reloads_the_wake_count),
     Mutant(wakes_lost_by_hand_over),
