@@ -78,7 +78,7 @@ def test_hints_that_overtake_each_other_lead_to_the_same_end(seed: int, quiet: N
 @pytest.mark.fault(40)
 @pytest.mark.parametrize("seed", range(5))
 def test_a_message_that_is_visible_again_during_the_body_runs_nothing_twice(seed: int, quiet: None) -> None:
-    order = Order("line", Work([35.0, 0.0, 0.0], [0] * 3))
+    order = Order("line", Work([18.0, 0.0, 0.0], [0] * 3))
     _, told = done(Case(seed=seed, workload=Workload((order,), ("function", "function"))))
     assert told.counts["hint delivered again"] > 0
     assert told.counts["effect repeated"] == 0

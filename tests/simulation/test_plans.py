@@ -30,7 +30,7 @@ POINTS = {"worker": 60, "function": 40, "client": 12}
 KINDS = (*Kind, Kind.ERROR, Kind.CRASH, Kind.FREEZE, Kind.FREEZE)
 """Those that break most are drawn most."""
 
-SHORT = st.sampled_from((0.0, 0.05, 1.0, 12.0))
+SHORT = st.sampled_from((0.0, 0.05, 1.0, 14.0))
 TIMES = st.sampled_from((0, 0, 0, 1))
 
 
