@@ -14,7 +14,7 @@ that is cancelled hurts nobody: its Change is in the batch and is written with i
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from contextvars import copy_context
+from contextvars import Context
 from typing import TypeAlias
 
 import attrs
@@ -41,13 +41,14 @@ class Committer:
     Args:
         write: writes one batch; see the module.
         max_batch: how many Changes are written together at most.
+        context: in which they are written; an empty one, if not given.
     """
 
-    def __init__(self, write: Writer, *, max_batch: int = 500) -> None:
+    def __init__(self, write: Writer, *, max_batch: int = 500, context: Context | None = None) -> None:
         self._write = write
         self._max_batch = max_batch
         self._lanes: dict[int, _Lane] = {}
-        self._context = copy_context()
+        self._context = Context() if context is None else context
 
     async def commit(self, change: Change) -> None:
         """Join the open batch; return when it is durable.
@@ -60,7 +61,7 @@ class Committer:
         future: asyncio.Future[None] = loop.create_future()
         lane.waiting.append((change, future))
         if lane.writing is None:
-            # The context of whoever opened the store: the task belongs to all who wait, not to the one who came first.
+            # A context of its own: the task belongs to all who wait, not to the one who happened to come first.
             lane.writing = self._context.copy().run(loop.create_task, self._drain(lane))
         await future
 

@@ -4,7 +4,8 @@ Rule: a report tells what the tables say, not what somebody meant to write. Trig
 a look reads those rows and compares them with the last look. So every statement counts, and what was taken back does
 not. A row that was written twice since then comes once, and one that is as it was does not come.
 
-A batch of Changes is one report: at most one of them was exclusive to any run, so its rows before and after tell all.
+A batch of Changes is one report. Mailboxes see to it that a process decides one Change of a run at a time; were there
+two in a batch, what a row was between them would go unseen.
 """
 
 import sqlite3

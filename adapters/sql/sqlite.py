@@ -6,6 +6,7 @@ Changes (:mod:`committer`), and the statements stand in :mod:`sqlite_statements`
 
 import json
 from collections.abc import Collection, Sequence
+from contextvars import Context
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -107,12 +108,12 @@ class SQLitePersistence:
         ids: where lease ids come from.
     """
 
-    def __init__(self, thread: Runner, path: Path, clock: Clock, ids: Ids) -> None:
+    def __init__(self, thread: Runner, path: Path, clock: Clock, ids: Ids, *, context: Context | None = None) -> None:
         self._thread = thread
         self._path = str(path)
         self._clock = clock
         self._ids = ids
-        self._committer = Committer(self._write_batch)
+        self._committer = Committer(self._write_batch, context=context)
         self._closed = False
 
     async def _write_batch(self, changes: Sequence[Change]) -> list[Verdict]:

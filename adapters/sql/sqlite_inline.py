@@ -11,6 +11,7 @@ import asyncio
 import sqlite3
 import tempfile
 from collections.abc import Awaitable, Callable, Sequence
+from contextvars import copy_context
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
@@ -140,7 +141,8 @@ class SharedDatabase:
             ids: where its lease ids come from.
             point: awaited before and after each piece of its work; see :class:`InlineSqlite`.
         """
-        return SQLitePersistence(InlineSqlite(self._rounds, point, self._look), _PLACE, self._clock, ids)
+        runner = InlineSqlite(self._rounds, point, self._look)
+        return SQLitePersistence(runner, _PLACE, self._clock, ids, context=copy_context())
 
     def close(self) -> None:
         """Drop the database; its clients are unavailable from then on. Closing twice does nothing."""

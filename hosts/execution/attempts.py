@@ -28,6 +28,7 @@ class Released:
     """The attempt ends without a verdict: its lease is gone, or it is given back."""
 
     reason: Stop
+    called: bool = True  #: whether the body was called at all
 
 
 @attrs.frozen(kw_only=True)
@@ -156,10 +157,16 @@ class Attempts:
                 left = "; it ignored the cancellation and was abandoned" if ended.abandoned else ""
                 message = f"stage {stage.id!r} did not end within {given:g} s{left}"
                 return Failed(failure=Failure(code="timed_out", type="TimeoutError", message=message))
+            case Stop.OUT_OF_TIME:
+                message = (
+                    f"stage {stage.id!r} did not end within a whole invocation of this function; give the function a"
+                    " longer time-out, make the stage shorter, or let a worker serve it"
+                )
+                return Failed(failure=Failure(code="timed_out", type="TimeoutError", message=message))
             case Stop.CANCELLED:
                 return Cancelled()
             case Stop.LEASE_LOST | Stop.SHUTDOWN | None as reason:
-                return Released(reason=reason or Stop.SHUTDOWN)
+                return Released(reason=reason or Stop.SHUTDOWN, called=ended.called)
 
     async def _completed(self, work: Work, stage: Stage[Any, Any], value: Any) -> Outcome:
         payloads, subject = self._payloads, f"output of stage {stage.id}"

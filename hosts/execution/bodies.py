@@ -25,6 +25,7 @@ class Ended:
     value: Any = None
     error: BaseException | None = None
     stop: Stop | None = None
+    called: bool = True  #: False: it was too late before it began
     abandoned: bool = False  #: it had not ended when it was given up on
 
 
@@ -50,7 +51,7 @@ class Bodies:
         """
         told = _told_already(seat)
         if told is not None:
-            return Ended(stop=told)
+            return Ended(stop=told, called=False)
         try:
             awaitable = body()
         except BaseException as raised:  # noqa: BLE001  nothing a body raises may end the host
@@ -77,7 +78,7 @@ class Bodies:
         """Call a plain function in a thread; told to end it gets the grace, then the thread is left to it."""
         told = _told_already(seat)
         if told is not None:
-            return Ended(stop=told)
+            return Ended(stop=told, called=False)
         future = self._threads.run(body)
         on_wait()
         stop = await self._until_done(future, seat, timeout)

@@ -127,7 +127,7 @@ class Executor:
             with self.live.join(lease.job, lease.lease_id, until) as seat:
                 job: Job | None = lease.job
                 while job is not None:
-                    seat.turn_to(job)
+                    seat.turn_to(job, asyncio.get_running_loop().time())
                     report = self._reports.open(job)
                     work = Work(run=run, job=job, served=served, seat=seat, box=box, report=report)
                     job, word = await self._attempt(work, keep)
@@ -143,7 +143,7 @@ class Executor:
         finally:
             started_told = await work.report.close()
         if isinstance(outcome, Released):
-            if outcome.reason is Stop.SHUTDOWN:
+            if outcome.reason is Stop.SHUTDOWN or not outcome.called:  # the store may think the lease is still ours
                 await self.release(job)
             return None, str(outcome.reason)
         goes_on = keep() and work.seat.until > asyncio.get_running_loop().time()

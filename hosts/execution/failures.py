@@ -52,21 +52,23 @@ def _message(error: BaseException) -> str:
 def _trace(error: BaseException) -> str:
     try:
         told = traceback.TracebackException.from_exception(error, limit=-30)
-        _without_carets(told, set())
+        _leave_out_carets(told)
         return _plain("".join(told.format()))
     except BaseException:  # noqa: BLE001
         return ""
 
 
-def _without_carets(told: traceback.TracebackException | None, known: set[int]) -> None:
-    """Lines without markers below them: to place those, every frame's source is parsed, at 0.1 ms a time."""
-    if told is None or id(told) in known:
-        return
-    known.add(id(told))
-    for frame in told.stack:
-        frame.colno = None
-    for other in (told.__cause__, told.__context__, *(told.exceptions or ())):
-        _without_carets(other, known)
+def _leave_out_carets(told: traceback.TracebackException) -> None:
+    """No markers below the lines: to place those, every frame's source is parsed, at 0.1 ms a time."""
+    waiting: list[traceback.TracebackException | None] = [told]
+    known: set[int] = set()
+    while waiting:
+        one = waiting.pop()
+        if one is not None and id(one) not in known:
+            known.add(id(one))
+            for frame in one.stack:
+                frame.colno = None
+            waiting += [one.__cause__, one.__context__, *(one.exceptions or ())]
 
 
 def _plain(text: str) -> str:

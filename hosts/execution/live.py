@@ -20,6 +20,7 @@ class Stop(StrEnum):
     CANCELLED = "cancelled"
     LEASE_LOST = "lease_lost"
     SHUTDOWN = "shutdown"
+    OUT_OF_TIME = "out_of_time"  #: it had a whole invocation, and would need more: coming again would not help
 
 
 @attrs.define(eq=False)
@@ -33,11 +34,12 @@ class Seat:
     #: its end is being recorded: the row may have moved already, and the guard of that Change tells of a lost lease
     recording: bool = False
     stop: Stop | None = None
+    began: float = 0.0  #: when this attempt did, on the loop's clock
     _on_stop: Callable[[Stop], None] | None = None
 
-    def turn_to(self, job: Job) -> None:
+    def turn_to(self, job: Job, began: float = 0.0) -> None:
         """Go on with this job under the same lease. A time-out that came as the last body ended is not this one's."""
-        self.job, self.recording = job, False
+        self.job, self.recording, self.began = job, False, began
         if self.stop is Stop.TIMED_OUT:
             self.stop = None
 

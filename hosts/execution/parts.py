@@ -23,7 +23,7 @@ class Timing:
     lease: timedelta = timedelta(seconds=30)
     heartbeat: timedelta = timedelta(seconds=10)
     reap: timedelta = timedelta(seconds=5)
-    collect: timedelta = timedelta(hours=1)  #: between two looks for blobs that nothing names
+    collect: timedelta = timedelta(hours=1)  #: between two looks for blobs that nothing names; zero: never
     safety_poll: timedelta = timedelta(seconds=5)
     attempt_maximum: timedelta = timedelta(hours=1)
     start_told_after: timedelta = timedelta(seconds=1)  #: an attempt's start is committed alone when nothing else was

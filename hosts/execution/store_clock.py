@@ -16,9 +16,10 @@ class StoreClock:
     """A ``Clock`` that tells the store's time.
 
     An answer is taken for the time at which it was *asked for*: so the clock runs ahead of the store by at most the
-    round trip, and never behind it, where a timer would fire early. Of several answers the best is kept: one that was
-    long under way tells less than one that came fast, as long as both can be true; where they cannot, the store's
-    clock has jumped, and the newer one is right. What is kept grows uncertain as clocks drift, and is then replaced.
+    round trip, and behind it (where a timer would fire early) by no more than the clocks drifted apart since. Of
+    several answers the best is kept: one that was long under way tells less than one that came fast, as long as both
+    can be true; where they cannot, the store's clock has jumped, and the newer one is right. What is kept grows
+    uncertain as clocks drift, and is then replaced.
     """
 
     def __init__(self, store: Persistence, monotonic: Callable[[], float]) -> None:

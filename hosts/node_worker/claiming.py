@@ -22,8 +22,8 @@ logger = structlog.get_logger("mainspring.worker")
 
 MOMENT = timedelta(milliseconds=5)
 
-LONGEST_PAUSE = timedelta(seconds=1)
-"""Between two claims that gave nothing though something is due."""
+LONGEST_PAUSE = timedelta(milliseconds=100)
+"""Between two claims that gave nothing though the same job is due: what else falls due meanwhile waits as long."""
 
 
 class StuckBodiesError(MainspringError):
@@ -54,7 +54,8 @@ class Claiming:
         self._settings = settings
         self._worker = worker
         self._stopping = stopping
-        self._passed_over = 0  #: how often, one after the other, something was due and could not be claimed
+        self._passed_due: datetime | None = None  #: since when something is due that could not be claimed
+        self._passed_over = 0  #: how often it could not, one time after the other
 
     async def loop(self) -> None:
         """Claim until stopping.
@@ -139,7 +140,8 @@ class Claiming:
         if left > timedelta(0):
             self._passed_over = 0
             return left
-        self._passed_over += 1
+        self._passed_over = self._passed_over + 1 if due == self._passed_due else 1
+        self._passed_due = due
         return timedelta(0) if self._passed_over == 1 else min(MOMENT * 2 ** min(self._passed_over, 10), LONGEST_PAUSE)
 
     async def _hear(self, wait: timedelta) -> bool:

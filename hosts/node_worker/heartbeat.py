@@ -5,7 +5,6 @@ monotonic clock.
 """
 
 import asyncio
-from asyncio import Event
 from datetime import datetime
 
 import structlog
@@ -35,6 +34,9 @@ LEAST_PATIENCE = 0.05
 HELLO_EVERY = 30.0
 """Seconds between two words in the workers' table."""
 
+CLOCK_PATIENCE = 2.0
+"""Seconds that the store may take to tell its time."""
+
 LOOK_EVERY = 1.0
 """Seconds that pass at least between two heartbeats made because somebody changed something."""
 
@@ -60,6 +62,7 @@ class Heartbeat:
         self._worker = worker
         self._started_at: datetime | None = None
         self._said_hello = float("-inf")
+        self._overdue = False  #: some leases had run out by our clock when the last answer came
         self._untold: dict[RunId, None] = {}  #: woken runs nobody has looked at yet
 
     async def loop(self) -> None:
@@ -81,7 +84,9 @@ class Heartbeat:
             else:
                 self._unfence()
                 pause = every * (0.9 + 0.2 * self._parts.ids.random())
-                if self._executor.live.missed:  # rows that moved on while they were asked about were not extended
+                if self._overdue:
+                    pause = 0.0
+                elif self._executor.live.missed:  # rows that moved on while they were asked about were not extended
                     pause = min(pause, LOOK_EVERY)
 
     def _patience(self, length: float) -> float:
@@ -94,7 +99,7 @@ class Heartbeat:
         """Until the next beat is due, or, not too often, somebody changed something."""
         loop = asyncio.get_running_loop()
         due = loop.time() + pause  # said once: a process that was stopped for a while is late already
-        await within(Event(), min(LOOK_EVERY, pause))
+        await asyncio.sleep(min(LOOK_EVERY, pause))
         await within(self._claiming.heard, due - loop.time())
         self._claiming.heard.clear()
 
@@ -105,25 +110,37 @@ class Heartbeat:
             answers = await self._parts.store.extend(live.leases(), timing.lease)
             woken = live.heard(answers, began + timing.lease.total_seconds())
             self._untold.update(dict.fromkeys(woken))
-            self._end_overdue()
+            self._look_at_overdue()
         for run_id in list(self._untold):
             run = await self._parts.store.run(run_id)
             if run is not None and run.status is RunStatus.CANCELLING:
                 cancel_seats(self._executor, run_id)
             self._untold.pop(run_id, None)
-        await self._parts.refresh_clock()
+        await self._refresh_clock()
         if began - self._said_hello >= HELLO_EVERY or (self._claiming.fenced and not len(live)):
             await self._say_hello()
             self._said_hello = began
 
-    def _end_overdue(self) -> None:
-        """End what this heartbeat did not keep: its row moved, or the process was stopped while the answer came.
+    async def _refresh_clock(self) -> None:
+        """Ask the store for its time. The leases were kept: that it does not tell is no reason to stop claiming."""
+        try:
+            async with asyncio.timeout(CLOCK_PATIENCE):
+                await self._parts.refresh_clock()
+        except (PortError, TimeoutError) as error:
+            logger.warning("store_time_unknown", error=f"{type(error).__name__}: {error}")
 
-        An end that is being recorded needs no word: the guard of its Change tells of a lost lease.
+    def _look_at_overdue(self) -> None:
+        """What this heartbeat did not keep is asked about again at once, and ended if that does not help either.
+
+        Its row moved, or the process was stopped while the answer came. An end that is being recorded needs no word:
+        the guard of its Change tells of a lost lease.
         """
-        for seat in self._executor.live.overdue(asyncio.get_running_loop().time()):
-            if not seat.recording:
-                seat.tell(Stop.LEASE_LOST)
+        overdue = [
+            seat for seat in self._executor.live.overdue(asyncio.get_running_loop().time()) if not seat.recording
+        ]
+        for seat in overdue if self._overdue else ():
+            seat.tell(Stop.LEASE_LOST)
+        self._overdue = bool(overdue) and not self._overdue
 
     def _fence(self, error: Exception) -> None:
         if not self._claiming.fenced:

@@ -32,9 +32,12 @@ class WorkerSettings:
             ),
             *[
                 (getattr(timing, name) > timedelta(0), f"{name} must be positive, not {getattr(timing, name)}")
-                for name in ("heartbeat", "reap", "collect", "safety_poll", "attempt_maximum", "cancel_grace")
+                for name in ("heartbeat", "reap", "safety_poll", "attempt_maximum", "cancel_grace")
             ],
-            (timing.shutdown_grace >= timedelta(0), f"shutdown_grace must not be negative: {timing.shutdown_grace}"),
+            *[
+                (getattr(timing, name) >= timedelta(0), f"{name} must not be negative: {getattr(timing, name)}")
+                for name in ("collect", "shutdown_grace")
+            ],
             (self.relay_poll > timedelta(0), f"relay_poll must be positive, not {self.relay_poll}"),
             (self.relay_batch >= 1, f"relay_batch must be at least 1, not {self.relay_batch}"),
             (timing.lease >= timedelta(milliseconds=100), f"the lease must be at least 0.1 s, not {timing.lease}"),

@@ -6,6 +6,7 @@ A part of upkeep that raises is tried again with back-off; a loop that ends take
 import asyncio
 from asyncio import Event, Task
 from collections.abc import Coroutine
+from datetime import timedelta
 from typing import Any
 
 import structlog
@@ -16,7 +17,7 @@ from mainspring.hosts.execution.parts import Parts
 from mainspring.hosts.execution.registry import WorkflowRegistry
 from mainspring.hosts.node_worker.chores import Chores
 from mainspring.hosts.node_worker.claiming import Claiming
-from mainspring.hosts.node_worker.heartbeat import Heartbeat
+from mainspring.hosts.node_worker.heartbeat import CLOCK_PATIENCE, Heartbeat
 from mainspring.hosts.node_worker.settings import WorkerSettings
 from mainspring.hosts.node_worker.waiting import BackOff, unless, within
 from mainspring.ports.errors import MainspringError, PortError
@@ -75,7 +76,8 @@ class Worker:
             return
         claiming = _spawn(self._claiming.loop(), "claim")
         loops = [_spawn(self._heartbeat.loop(), "heartbeat"), _spawn(self._chores.upkeep_loop(), "upkeep")]
-        loops.append(_spawn(self._chores.collect_loop(), "collect"))
+        if self.settings.timing.collect > timedelta(0):
+            loops.append(_spawn(self._chores.collect_loop(), "collect"))
         if self._parts.sink is not None:
             loops.append(_spawn(self._chores.relay_loop(self._parts.sink), "relay"))
         stop = _spawn(_set(self._stopping), "stop")
@@ -130,9 +132,10 @@ class Worker:
         pause = BackOff(self._parts.ids.random())
         while not self._stopping.is_set():
             try:
-                await unless(self._stopping, self._parts.refresh_clock(), None)
+                async with asyncio.timeout(CLOCK_PATIENCE):
+                    await unless(self._stopping, self._parts.refresh_clock(), None)
                 break
-            except PortError as error:
+            except (PortError, TimeoutError) as error:
                 pause.failed("clock_not_set", error)
                 await within(self._stopping, pause.seconds)
         return not self._stopping.is_set()

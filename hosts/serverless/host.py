@@ -23,6 +23,9 @@ T = TypeVar("T")
 
 logger = structlog.get_logger("mainspring.serverless")
 
+WHOLE = 0.9
+"""Share of an invocation that counts as the whole of it."""
+
 Budget = Callable[[], timedelta]
 """How much of the invocation's time is left."""
 
@@ -74,6 +77,7 @@ class ServerlessHost:
         self._executor = Executor(parts, registry, self._timing)
         self._upkeep = Upkeep(parts.store, self._executor.dispatch)
         self._collector = Collector(parts.store, parts.blobs)
+        self._longest = timedelta(0)  #: time that was left at the beginning of any work so far
         self._collected_at: datetime | None = None
         self._worker = WorkerId(f"{name}-{parts.ids.new_lease_id()[:8]}")
         self._margin = margin
@@ -158,6 +162,7 @@ class ServerlessHost:
     async def _work(self, only: Sequence[JobKey] | None, limit: int, budget: Budget) -> list[str]:
         loop = asyncio.get_running_loop()
         left = budget()
+        self._longest = max(self._longest, left)
         began = loop.time()
         length = left + self._margin
         leases = await self._parts.store.claim(
@@ -182,10 +187,15 @@ class ServerlessHost:
             return "crashed"
 
     def _hand_back(self, leases: set[LeaseId]) -> None:
-        """The invocation's time is nearly over: give its jobs back in time."""
+        """The invocation's time is nearly over: give its jobs back in time.
+
+        An attempt that had a whole invocation counts as timed out: given back, it would come again for ever.
+        """
+        now = asyncio.get_running_loop().time()
+        whole = WHOLE * (self._longest - self._reserve).total_seconds()
         for seat in self._executor.live:
             if seat.lease_id in leases:
-                seat.tell(Stop.SHUTDOWN)
+                seat.tell(Stop.OUT_OF_TIME if now - seat.began >= whole else Stop.SHUTDOWN)
 
     async def _part(self, name: str, part: Awaitable[T], otherwise: T) -> T:
         try:
@@ -196,11 +206,13 @@ class ServerlessHost:
 
     async def _collect(self, budget: Budget) -> int:
         """A round of the collector, once per ``Timing.collect``; a host that was just made begins with one."""
-        now, last = self._parts.clock.now(), self._collected_at
-        if budget() <= self._margin or (last is not None and abs(now - last) < self._timing.collect):
+        now, last, every = self._parts.clock.now(), self._collected_at, self._timing.collect
+        if not every or budget() <= self._margin or (last is not None and abs(now - last) < every):
             return 0
-        self._collected_at = now
-        return await self._part("collect", self._collector.round(lambda: budget() > self._margin), 0)
+        collected = await self._part("collect", self._collector.round(lambda: budget() > self._margin), None)
+        if collected is not None and budget() > self._margin:  # else it was cut short: the next tick goes on
+            self._collected_at = now
+        return collected or 0
 
     async def _ask_for_next_tick(self) -> None:
         scheduler = self._parts.scheduler

@@ -41,6 +41,7 @@ class Settings:
     attempt_maximum: timedelta = _var("3600", "Longest attempt of a stage without a time-out.", _seconds)
     cancel_grace: timedelta = _var("5", "For a body that was told to end.", _seconds)
     shutdown_grace: timedelta = _var("30", "For bodies at a shutdown.", _seconds)
+    collect: timedelta = _var("3600", "Between two looks for large payloads that nothing names; 0: never.", _seconds)
     max_stuck: int = _var("50", "Stuck bodies above which a worker exits.", int)
 
     def worker(
@@ -57,6 +58,7 @@ class Settings:
             lease=length,
             heartbeat=heartbeat,
             reap=self.reap if lease is None else min(self.reap, length / 4),
+            collect=self.collect,
             safety_poll=self.safety_poll,
             attempt_maximum=self.attempt_maximum,
             cancel_grace=self.cancel_grace,

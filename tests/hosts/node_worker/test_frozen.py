@@ -93,7 +93,24 @@ async def test_a_pause_between_heartbeats_is_over_when_the_process_goes_on() -> 
 
 
 @pytest.mark.fault(17)
-async def test_an_answer_from_before_the_process_was_stopped_keeps_no_body_going() -> None:
+async def test_an_answer_from_before_the_process_was_stopped_is_asked_for_again() -> None:
+    freezes = [PAST]
+
+    async def stopped(point: str) -> None:
+        if point == "extend:after" and freezes:
+            freezer.freeze(freezes.pop())
+
+    world = bench(two, point=stopped)
+    worker, lease = worker_on(world), await leased(world)
+    with worker.executor.live.join(lease.job, lease.lease_id, now() + 30.0) as seat:
+        await beat(worker)
+        assert (seat.stop, seat.until > now()) == (None, False)
+        await beat(worker)
+        assert (seat.stop, seat.until > now()) == (None, True)
+
+
+@pytest.mark.fault(17)
+async def test_answers_that_always_come_too_late_keep_no_body_going() -> None:
     async def stopped(point: str) -> None:
         if point == "extend:after":
             freezer.freeze()
@@ -101,6 +118,7 @@ async def test_an_answer_from_before_the_process_was_stopped_keeps_no_body_going
     world = bench(two, point=stopped)
     worker, lease = worker_on(world), await leased(world)
     with worker.executor.live.join(lease.job, lease.lease_id, now() + 30.0) as seat:
+        await beat(worker)
         await beat(worker)
         assert seat.stop is Stop.LEASE_LOST
 
@@ -119,7 +137,9 @@ async def test_a_lease_that_was_not_found_where_it_stood_is_trusted_until_it_run
     elsewhere = attrs.evolve(lease.job, stage=StageId("second"))
     with worker.executor.live.join(elsewhere, lease.lease_id, now() + 30.0) as seat:
         freezer.freeze(frozen)
-        await beat(worker)
+        for _ in range(2):  # it has moved on whenever it is asked about
+            seat.turn_to(elsewhere)
+            await beat(worker)
         assert (seat.stop, worker.executor.live.missed) == (stop, 1)
 
 
@@ -149,6 +169,8 @@ async def test_a_body_is_not_called_under_a_lease_that_has_run_out() -> None:
     worker, lease = worker_on(world), await leased(world)
     assert await worker.executor.execute(lease, now() - 1.0) == "lease_lost"
     assert freezer.called == []
+    (job,) = await world.store.jobs(lease.job.run_id)
+    assert (job.lease_id, job.attempt) == (None, 0), "the store thought it was ours: it is given back"
 
 
 @pytest.mark.fault(17)

@@ -241,7 +241,6 @@ async def test_a_worker_shows_itself_and_goes_without_a_trace() -> None:
         {"max_stuck": 0},
         {"timing": Timing(lease=timedelta(seconds=1), heartbeat=timedelta(seconds=1))},
         {"timing": Timing(lease=timedelta(0), heartbeat=timedelta(0))},
-        {"timing": Timing(collect=timedelta(0))},
         {"timing": Timing(collect=timedelta(seconds=-1))},
     ],
 )

@@ -40,6 +40,8 @@ async def endless(ctx: Context, number: int) -> int:
 chain = Workflow("chain", version="1").pipe(one).pipe(two)
 waiting = Workflow("waiting", version="1").pipe(endless)
 
+NOWHERE = Pointer(run_id=RunId("00000000-0000-7000-8000-000000000000"), stage=StageId("endless"))
+
 
 def host_on(world: Bench, **options: timedelta) -> ServerlessHost:
     return ServerlessHost(world.parts, world.registry, **options)  # type: ignore[arg-type]
@@ -97,6 +99,7 @@ async def test_what_runs_out_of_time_is_given_back_with_its_attempt_refunded() -
     world = bench(waiting)
     run = await world.start(waiting, 1)
     host = host_on(world, margin=timedelta(milliseconds=50))
+    await host.handle_job(NOWHERE, lambda: timedelta(seconds=10))  # whole invocations are longer
     loop = asyncio.get_running_loop()
     until = loop.time() + 0.15
     report = await host.process_available_jobs(1, lambda: timedelta(seconds=until - loop.time()))
@@ -165,11 +168,28 @@ async def test_what_was_given_back_is_not_taken_again_by_the_same_invocation() -
     world = bench(waiting)
     await world.start(waiting, 1)
     host = host_on(world, margin=timedelta(milliseconds=100))
+    await host.handle_job(NOWHERE, lambda: timedelta(seconds=10))  # whole invocations are longer
     until = asyncio.get_running_loop().time() + 0.4
     report = await host.process_available_jobs(
         1000, lambda: timedelta(seconds=until - asyncio.get_running_loop().time())
     )
     assert report.outcomes == {"shutdown": 1}
+
+
+async def test_what_a_whole_invocation_was_too_short_for_has_used_an_attempt_up() -> None:
+    world = bench(waiting)
+    run = await world.start(waiting, 1)
+    host = host_on(world, margin=timedelta(milliseconds=100))
+    until = asyncio.get_running_loop().time() + 0.4
+    report = await host.process_available_jobs(
+        1000, lambda: timedelta(seconds=until - asyncio.get_running_loop().time())
+    )
+    assert sum(report.outcomes.values()) == 1
+    assert "shutdown" not in report.outcomes
+    (told,) = await world.store.attempts(run.id)
+    assert told.failure is not None
+    assert told.failure.code == "timed_out"
+    assert "whole invocation" in told.failure.message
 
 
 async def test_an_invocation_that_runs_out_of_time_leaves_the_jobs_of_another_alone() -> None:

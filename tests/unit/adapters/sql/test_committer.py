@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 
 import pytest
 
@@ -149,7 +149,7 @@ async def test_the_writing_task_carries_nothing_of_the_first_waiters_context() -
     assert seen == ["nobody"]
 
 
-async def test_the_writing_task_stands_in_the_context_in_which_the_store_was_opened() -> None:
+async def test_the_writing_task_stands_in_the_context_it_is_given() -> None:
     seen: list[str] = []
     process = ContextVar("process", default="nobody")
 
@@ -158,7 +158,9 @@ async def test_the_writing_task_stands_in_the_context_in_which_the_store_was_ope
         return [None for _ in changes]
 
     process.set("worker-1")
-    await Committer(write).commit(change(0))
+    committer = Committer(write, context=copy_context())
+    process.set("worker-2")
+    await committer.commit(change(0))
     assert seen == ["worker-1"]
 
 
