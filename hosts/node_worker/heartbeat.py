@@ -110,7 +110,7 @@ class Heartbeat:
             answers = await self._parts.store.extend(live.leases(), timing.lease)
             woken = live.heard(answers, began + timing.lease.total_seconds())
             self._untold.update(dict.fromkeys(woken))
-            self._look_at_overdue()
+        self._look_at_overdue()
         for run_id in list(self._untold):
             run = await self._parts.store.run(run_id)
             if run is not None and run.status is RunStatus.CANCELLING:

@@ -1,8 +1,7 @@
-"""Clocks of a simulated world: the store's, and each host's own, which may be wrong."""
+"""The store's clock of a simulated world: the only wall clock that Mainspring goes by, and it may jump."""
 
 from datetime import UTC, datetime, timedelta
 
-from mainspring.hosts.simulation.lives import Host
 from mainspring.hosts.simulation.loop import SimLoop
 
 BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
@@ -21,15 +20,3 @@ class StoreTime:
         now = BEGINNING + timedelta(seconds=self._loop.time() + self.skew)
         self.newest = max(self.newest, now)
         return now
-
-
-class HostTime:
-    """A host's own wall clock: never trusted with anything that matters."""
-
-    def __init__(self, loop: SimLoop, host: Host) -> None:
-        self._loop = loop
-        self._host = host
-
-    def now(self) -> datetime:
-        """What this host believes."""
-        return BEGINNING + timedelta(seconds=self._loop.time() + self._host.skew)

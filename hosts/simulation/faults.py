@@ -7,7 +7,7 @@ leaves the others where they are: that is what lets a failing world shrink.
 import json
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
-from functools import cache
+from functools import lru_cache
 from random import Random
 from typing import Protocol
 
@@ -20,11 +20,12 @@ class Kind(StrEnum):
     """What goes wrong."""
 
     DELAY = "delay"  #: the answer takes so many seconds
-    ERROR = "error"  #: before: refused, nothing was done; after: done, and reported as failed
-    OUTAGE = "outage"  #: this host reaches nothing for so many seconds
+    ERROR = "error"  #: before: refused, nothing was done; after: done, and reported as failed; see ``UNKNOWN``
+    OUTAGE = "outage"  #: this host reaches nothing for so many seconds, and no answer reaches it
     FREEZE = "freeze"  #: the process stops for so many seconds, as by SIGSTOP, a pause of its VM, a garbage collection
     CRASH = "crash"  #: the process dies; another is started after so many seconds
-    SKEW = "skew"  #: this host's clock jumps by so many seconds
+    #: this host's wall clock jumps by so many seconds: nothing of Mainspring reads it, so only code breaks that does
+    SKEW = "skew"
     STORE_SKEW = "store_skew"  #: the store's clock jumps by so many seconds
 
 
@@ -57,9 +58,15 @@ class Plan:
         return self._faults.get((host.name, host.passed))
 
 
+UNKNOWN = 1.0
+"""The ``seconds`` of an error after which a caller does not know that its commit was not written; 0: it does."""
+
+MOST_NAMES = 256
+"""Names of points that are remembered: those of effects are the user's, and there may be any number."""
+
 SECONDS: Mapping[Kind, tuple[float, ...]] = {
     Kind.DELAY: (0.05, 0.5, 2.0, 6.0, 15.0, 30.0),
-    Kind.ERROR: (0.0,),
+    Kind.ERROR: (0.0, UNKNOWN),
     Kind.OUTAGE: (0.5, 3.0, 8.0, 20.0),
     Kind.FREEZE: (0.5, 4.0, 9.0, 14.0, 20.0, 35.0),
     Kind.CRASH: (0.01, 0.5, 3.0, 10.0, 20.0),
@@ -77,7 +84,7 @@ WRITES = frozenset({"commit", "claim", "extend", "publish", "put", "delete", "ef
 """Calls that change something: where a fault tells most."""
 
 
-@cache
+@lru_cache(MOST_NAMES)
 def weight(name: str) -> float:
     """By how much the rates at a point of this name are multiplied."""
     return 4.0 if name.partition(":")[0].partition(" ")[0] in WRITES else 0.5

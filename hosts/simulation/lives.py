@@ -58,7 +58,7 @@ class Host:
     passed: int = 0  #: scheduling points passed so far, by all its lives
     lives: int = 0
     life: Life | None = None
-    skew: float = 0.0  #: seconds by which its clock is ahead
+    skew: float = 0.0  #: seconds by which its wall clock is ahead; nothing of Mainspring reads one
     dark_until: float = 0.0  #: it reaches no store, transport or sink until then
 
 

@@ -67,6 +67,23 @@ class SimTask(Task[T]):
         return self is other
 
 
+class SimFuture(Future[T]):
+    """A future that hashes by a number, as ``SimTask`` does; the number is given when it is first asked for."""
+
+    __slots__ = ("_ordinal",)
+    _ordinal: int
+
+    def __hash__(self) -> int:
+        try:
+            return self._ordinal
+        except AttributeError:
+            self._ordinal = cast("SimLoop", self.get_loop()).ordinal()
+            return self._ordinal
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+
 class Nap:
     """An awaitable that lets time pass: as ``asyncio.sleep``, in half the callbacks. Await it once."""
 
@@ -250,9 +267,14 @@ class SimLoop(AbstractEventLoop):
         heappush(self._timers, (when, self._count, handle))
         return handle
 
-    def create_future(self) -> Future[Any]:
+    def create_future(self) -> SimFuture[Any]:
         """A future of this loop."""
-        return Future(loop=self)
+        return SimFuture(loop=self)
+
+    def ordinal(self) -> int:
+        """The next number of what this loop counts."""
+        self._count += 1
+        return self._count
 
     def create_task(self, coro: Any, *, name: str | None = None, context: Context | None = None) -> SimTask[Any]:
         """A task of this loop; its name does not depend on what ran before in this process."""

@@ -8,14 +8,14 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable
 from contextvars import Context
-from functools import cache
+from functools import lru_cache
 from random import Random
 from typing import Any
 
 import attrs
 
 from mainspring.hosts.simulation.clocks import StoreTime
-from mainspring.hosts.simulation.faults import WRITES, Fault, Faults, Kind
+from mainspring.hosts.simulation.faults import MOST_NAMES, UNKNOWN, WRITES, Fault, Faults, Kind
 from mainspring.hosts.simulation.lives import LIFE, Boot, Host, Life, State
 from mainspring.hosts.simulation.loop import Nap, SimulationError, new_loop, running_loop
 from mainspring.hosts.simulation.outside import Outside
@@ -55,6 +55,8 @@ class World:
         self.violations: list[str] = []
         self.timeline: list[Seen] | None = [] if traced else None
         self.healed = False
+        self.healed_at: float | None = None  #: seconds since the world began
+        self.on_error: Callable[[Life, BaseException], None] = lambda _, __: None  #: told of what ended a process
         self.on_death: Callable[[Life], None] = lambda _: None  #: told once its open transactions are rolled back
         self.outside = Outside(self.point, self.loop.time, self.counts, self.saw)
         self.loop.world = self
@@ -93,6 +95,8 @@ class World:
             return
         if error is not None or task.cancelled():
             self.counts["process ended by an error"] += 1
+            if error is not None:
+                self.on_error(life, error)
             self.kill(life, 1.0)
 
     def kill(self, life: Life, seconds: float) -> None:
@@ -118,7 +122,7 @@ class World:
 
     def heal(self) -> None:
         """From now on nothing goes wrong: who is frozen goes on, who is cut off reaches the others."""
-        self.healed = True
+        self.healed, self.healed_at = True, self.loop.time()
         for host in self.hosts.values():
             host.dark_until = 0.0
             if host.life is not None:
@@ -128,7 +132,7 @@ class World:
     # Scheduling points.
 
     async def point(self, name: str) -> None:
-        """Pass a point: ``<call>:before`` or ``<call>:after``; what bodies do outside is ``effect <name>``.
+        """Pass a point: ``<call>:before``, ``<call>:locked`` or ``<call>:after``; what bodies do is ``effect <name>``.
 
         Raises:
             UnavailableError: nothing was done (before), or it was and the answer was lost (after).
@@ -143,9 +147,9 @@ class World:
             fault = self._faults.at(host, name)
             if fault is not None:
                 await self._strike(fault, life, name)
-            if host.dark_until > self.loop.time() and name.endswith(":before"):
-                self.counts["calls into the dark"] += 1
-                raise UnavailableError(f"{host.name} reaches nothing")
+            if host.dark_until > self.loop.time():
+                self.counts["calls into the dark" if name.endswith(":before") else "answers lost in the dark"] += 1
+                raise failure_at(name)
         if self.timeline is not None:
             self.saw(name, life)
         share = _share(name)
@@ -165,7 +169,7 @@ class World:
             case Kind.DELAY:
                 await Nap(self.loop, fault.seconds)
             case Kind.ERROR:
-                raise failure_at(name)
+                raise failure_at(name, fault.seconds)
             case Kind.OUTAGE:
                 life.host.dark_until = self.loop.time() + fault.seconds
             case Kind.FREEZE:
@@ -194,7 +198,7 @@ class World:
         self.loop.stop()
 
 
-@cache
+@lru_cache(MOST_NAMES)
 def _share(name: str) -> float:
     """How often time passes at a point: where nothing is written, only so often that reads part from one another."""
     call, _, side = _place(name).partition(":")
@@ -209,9 +213,9 @@ def _place(name: str) -> str:
     return f"{call.partition(' ')[0]}:{side}"
 
 
-def failure_at(name: str) -> Exception:
-    """What a caller meets when a call fails at this point."""
-    if name == "commit:after":
+def failure_at(name: str, seconds: float = 0.0) -> Exception:
+    """What a caller meets when a call fails at this point; ``seconds``: of the fault."""
+    if name == "commit:after" or (seconds == UNKNOWN and name.startswith("commit:")):
         return UnknownOutcomeError("the connection was lost at commit: written, or not")
     if name[-1] == "r":
         return UnavailableError(f"the answer of {name.partition(':')[0]} was lost")

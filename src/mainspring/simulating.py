@@ -7,7 +7,8 @@ import gc
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import timedelta
-from typing import Any, Literal, TypeVar
+from threading import Lock
+from typing import Any, Literal, TypeVar, get_args
 
 import attrs
 from typing_extensions import Unpack
@@ -69,6 +70,10 @@ class SimulationReport:
         )
 
 
+ONE_AT_A_TIME = Lock()
+"""Worlds replace what the whole process shares: chance, threads, logs. A second thread waits its turn."""
+
+
 def no_fakes() -> Any:
     """The bodies need none."""
     return None
@@ -113,7 +118,7 @@ def simulate(
         SimulationFailedError: something broke; shrunk to the few faults that were needed.
         SimulationError: a body reached out of the simulated world: for a thread, a socket, a process.
         InvalidValueError: the input or an option is wrong.
-        ValueError: the plan is none, or there are no seeds.
+        ValueError: the plan is none, or stands beside seeds; there are no seeds, or no such hosts.
     """
     __tracebackhide__ = True  # pytest shows the test and what broke, not this
     worlds = Worlds(
@@ -127,9 +132,10 @@ def simulate(
         fences=fences,
         patience=patience,
     )
+    _check(hosts)
     cases = _cases(worlds, crashes, seeds, plan)
     report = SimulationReport()
-    with kept_apart():
+    with ONE_AT_A_TIME, kept_apart():
         for case in cases:
             outcome = worlds.run(case)
             if outcome.violations:
@@ -145,6 +151,10 @@ def _cases(
     worlds: Worlds[Any, Any, Any], crashes: str, seeds: int | Iterable[int] | None, plan: str | None
 ) -> Iterator[Case]:
     if plan is not None:
+        if seeds is not None or crashes != "by chance":
+            raise ValueError(
+                "a plan is one world, whose seed and faults it tells: give plan= without seeds= and crashes="
+            )
         return iter([Case.from_json(plan)])
     count = (1 if crashes == "everywhere" else 100) if seeds is None else seeds
     chosen = list(range(count) if isinstance(count, int) else count)
@@ -155,6 +165,13 @@ def _cases(
     if crashes == "by chance":
         return map(Case.by_chance, chosen)
     raise ValueError(f"crashes= is 'by chance' or 'everywhere', not {crashes!r}")
+
+
+def _check(hosts: Sequence[str]) -> None:
+    kinds = get_args(HostKind)
+    unknown = [kind for kind in hosts if kind not in kinds]
+    if unknown or not hosts:
+        raise ValueError(f"hosts= is one or more of {', '.join(map(repr, kinds))}; found {list(hosts)!r}")
 
 
 def _everywhere(worlds: Worlds[Any, Any, Any], seeds: Sequence[int]) -> Iterator[Case]:

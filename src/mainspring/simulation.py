@@ -134,6 +134,7 @@ def _server(world: World, audit: Audit) -> _Backing:
 def _sqlite(world: World, audit: Audit) -> _Backing:
     from mainspring.adapters.sql.sqlite_inline import SharedDatabase, sqlite_template
 
+    audit.tells_all = False
     database = SharedDatabase(world.time, sqlite_template(events=True), audit.committed)
 
     async def point(name: str) -> None:

@@ -106,12 +106,20 @@ class Worlds(Generic[I, O, F]):
             (trial.worker if kind == "worker" else trial.function)(f"{kind}-{number}")
         starter = _Starter(trial, self._registry, self.workflow, self.input, self.options)
         trial.client(CLIENT, starter)
-        with watched(world.loop) as escapes:
-            outcome = trial.run(chaos=case.chaos, patience=self.patience.total_seconds())
-        for error in (escapes.first, starter.refused):
-            if error is not None:
-                raise error
-        self.passed = {host.name: host.passed for host in world.hosts.values() if host.name != CLIENT}
+        try:
+            with watched(world.loop) as escapes:
+                outcome = trial.play(chaos=case.chaos, patience=self.patience.total_seconds())
+            for error in (escapes.first, starter.refused):
+                if error is not None:
+                    raise error
+            self.passed = {host.name: host.passed for host in world.hosts.values() if host.name != CLIENT}
+            return self._verdict(outcome, starter, fakes)
+        finally:
+            with watched(world.loop):  # what died is unwound after the verdict: no process does that
+                trial.close()
+
+    def _verdict(self, outcome: Outcome, starter: "_Starter[I, O]", fakes: F) -> Outcome:
+        """What our own checks, and then the user's, have to say."""
         self.cause = None
         record = starter.record()
         self.ended = None if record is None else record.status
@@ -129,7 +137,9 @@ class Worlds(Generic[I, O, F]):
         name = getattr(self.invariant, "__name__", "the invariant")
         try:
             answer = self.invariant(run)
-        except Exception as error:  # noqa: BLE001  told with its cause
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # noqa: BLE001  told with its cause; what test frameworks raise is no Exception
             self.cause = error
             return (f"{name}: {_words(error)}",)
         if iscoroutine(answer):
@@ -138,7 +148,7 @@ class Worlds(Generic[I, O, F]):
         return (f"{name} returned False",) if answer is False else ()
 
 
-def _words(error: Exception) -> str:
+def _words(error: BaseException) -> str:
     """What a failed assertion says, or the line it stands on."""
     place = extract_tb(error.__traceback__)[-1]
     where = f"{place.line}  ({Path(place.filename).name}:{place.lineno})"

@@ -19,6 +19,7 @@ from mainspring.hosts.simulation.timeline import report
 from mainspring.hosts.simulation.world import Seen
 from tests.simulation.case import chaos_of, drawn_case, run, save
 from tests.simulation.finding import shrunk
+from tests.simulation.mistakes import heed_mistakes
 from tests.simulation.totals import Totals
 
 BATCH = 50
@@ -45,7 +46,7 @@ def undisturbed() -> Generator[None]:
 
 def settle_in() -> None:
     """The same, for a process that does nothing else."""
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
+    heed_mistakes()
     warnings.simplefilter("ignore", RuntimeWarning)  # of bodies that a crash kept from being awaited
     gc.collect()
     gc.freeze()

@@ -6,7 +6,7 @@ import attrs
 import pytest
 
 from tests.simulation.case import Case, chaos_of, drawn_case
-from tests.simulation.finding import shrunk
+from tests.simulation.finding import Meter, shrunk
 from tests.simulation.mutants import MUTANTS, Mutant
 from tests.simulation.sweep import sweep
 
@@ -27,7 +27,7 @@ def catch(mutant: Mutant, patch: pytest.MonkeyPatch) -> Caught | None:
     if mutant.swept:
         worlds = list(sweep(mutant.store, seeds=1))
         mutant.apply(patch)
-        return _by_one_fault(worlds)
+        return _by_one_fault(mutant, worlds)
     mutant.apply(patch)
     return _by_chance(mutant)
 
@@ -48,11 +48,24 @@ def figures() -> dict[str, dict[str, int]]:
     return found
 
 
-def _by_one_fault(worlds: list[Case]) -> Caught | None:
+class _Same(Meter):
+    """Shrinks to worlds that break for the same reason."""
+
+    def __init__(self, mutant: Mutant) -> None:
+        super().__init__()
+        self._mutant = mutant
+
+    def fails(self, case: Case) -> bool:
+        """Whether the mutant shows in the case."""
+        self.worlds += 1
+        return self._mutant.seen_in(case.run().violations)
+
+
+def _by_one_fault(mutant: Mutant, worlds: list[Case]) -> Caught | None:
     for number, case in enumerate(worlds, 1):
         if number % 40 == 0:
             gc.collect()
-        if case.run().violations:
+        if mutant.seen_in(case.run().violations):
             return Caught(case, number)
     return None
 
@@ -66,10 +79,10 @@ def _by_chance(mutant: Mutant) -> Caught | None:
             gc.collect()
         case = drawn_case(seed, mutant.store)
         outcome = case.run(chaos_of(seed))
-        if not outcome.violations:
+        if not mutant.seen_in(outcome.violations):
             continue
         first = first or number
-        small = shrunk(attrs.evolve(case, faults=outcome.faults), most=200)
+        small = shrunk(attrs.evolve(case, faults=outcome.faults), most=200, meter=_Same(mutant))
         if best is None or len(small.faults) < len(best.faults):
             best = small
         if len(best.faults) <= FEW:

@@ -5,15 +5,16 @@ The simulator is proved by them: each must be caught. They are patches of tests,
 # pyright: reportPrivateUsage=false
 
 import asyncio
+import re
 from collections.abc import Callable, Collection, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from operator import attrgetter
 from typing import Any, cast
 
 import attrs
 import pytest
 
-from mainspring.adapters.memory import batches, claims, guards, lock_sets, writes
+from mainspring.adapters.memory import batches, claims, guards, indexes, lock_sets, writes
 from mainspring.adapters.memory.blob_store import MemoryBlobStore
 from mainspring.adapters.memory.persistence import MemoryPersistence
 from mainspring.adapters.memory.store import MemoryStore
@@ -26,11 +27,16 @@ from mainspring.hosts.simulation.lives import current_life
 from mainspring.hosts.simulation.world import World, current_world
 from mainspring.hosts.upkeep import relay
 from mainspring.hosts.upkeep.collector import Collector
-from mainspring.kernel.commands import HANDLERS, run_create, run_signal
+from mainspring.kernel import advance, attempts, completion
+from mainspring.kernel.commands import HANDLERS, job_release, lease_reap, run_cancel, run_create, run_expire, run_signal
 from mainspring.kernel.commands.outbox_settle import SettleOutbox
+from mainspring.kernel.decision import Command, Decision, Facts
+from mainspring.kernel.plan import StagePlan
+from mainspring.kernel.transitions import StageEvent
 from mainspring.ports.change import Change
-from mainspring.ports.names import BlobKey, LeaseId, Route, WorkerId
-from mainspring.ports.records import Event, Job, JobKey, Lease
+from mainspring.ports.errors import StaleChange, UnknownOutcomeError
+from mainspring.ports.names import BlobKey, LeaseId, Payload, Route, RunId, WorkerId
+from mainspring.ports.records import Event, ExpiredLease, Job, JobKey, Lease, StageRecord
 
 Patch = pytest.MonkeyPatch
 Check = Callable[[MemoryStore, Change], str | None]
@@ -40,6 +46,22 @@ def without(patch: Patch, *gone: Check) -> None:
     """Take guards or gates away."""
     patch.setattr(guards, "GUARDS", tuple(guard for guard in guards.GUARDS if guard not in gone))
     patch.setattr(guards, "GATES", tuple(gate for gate in guards.GATES if gate not in gone))
+
+
+def decided_otherwise(
+    patch: Patch,
+    command: type[Command[Any]],
+    *,
+    at: Callable[[Facts], datetime] = attrgetter("now"),
+    then: Callable[[Decision[Any]], Decision[Any]] = lambda decision: decision,
+) -> None:
+    """Decide a command as of another moment, or other than was decided."""
+    handler = HANDLERS[command]
+
+    def decide(given: Any, state: Any, facts: Facts) -> Decision[Any]:
+        return then(handler.decide(given, state, attrs.evolve(facts, now=at(facts))))
+
+    patch.setitem(cast("dict[Any, Any]", HANDLERS), command, attrs.evolve(handler, decide=decide))
 
 
 def altered(patch: Patch, alter: Callable[[MemoryStore, Change], Change]) -> None:
@@ -258,18 +280,30 @@ class _OwnClock:
 
 def worker_clock_lease(patch: Patch) -> None:
     """Leases begin and end by the clock of the worker, and of whoever reaps."""
-    init = MemoryStore.__init__
 
-    def with_own_clock(self: MemoryStore, clock: Any) -> None:
-        del clock
-        init(self, _OwnClock())
+    def by_own_clock(act: Callable[..., Any]) -> Callable[..., Any]:
+        def acting(store: MemoryStore, *given: Any, **named: Any) -> Any:
+            clock, store.clock = store.clock, _OwnClock()
+            try:
+                return act(store, *given, **named)
+            finally:
+                store.clock = clock
 
-    patch.setattr(MemoryStore, "__init__", with_own_clock)
+        return acting
+
+    for name in ("lease", "extensions", "expired"):
+        patch.setattr(claims, name, by_own_clock(getattr(claims, name)))
+    over = by_own_clock(guards.lease_expired)
+    patch.setattr(guards, "GUARDS", tuple(over if one is guards.lease_expired else one for one in guards.GUARDS))
+    decided_otherwise(patch, lease_reap.ReapLease, at=lambda _: _OwnClock().now())
 
 
 def attempts_counted_late(patch: Patch) -> None:
-    """An attempt counts when it has ended: one that kills its worker never does."""
+    """An attempt counts when it has ended: one that kills its worker never does. Nor does the audit look at the row."""
     lease = claims.lease
+
+    def look_away(*_: object) -> None:
+        return
 
     def uncounted(store: MemoryStore, key: JobKey, **given: Any) -> Lease:
         with store.transaction() as transaction:
@@ -278,6 +312,7 @@ def attempts_counted_late(patch: Patch) -> None:
         return taken
 
     patch.setattr(claims, "lease", uncounted)
+    patch.setattr(Audit, "_attempt_counted", look_away)
 
 
 def heartbeat_outside_the_attempt(patch: Patch) -> None:
@@ -331,11 +366,160 @@ def blob_collected_by_age(patch: Patch) -> None:
 GRACE = 4.0
 
 
+def early_claim(patch: Patch) -> None:
+    """A claim takes what is due within a day."""
+    due, next_due = indexes.JobIndex.due, indexes.JobIndex.next_due
+
+    def soon(self: indexes.JobIndex, routes: Collection[Route], limit: int, now: datetime) -> list[JobKey]:
+        return due(self, routes, limit, now + DAY)
+
+    def sooner(self: indexes.JobIndex, routes: Collection[Route]) -> datetime | None:
+        moment = next_due(self, routes)
+        return None if moment is None else moment - DAY
+
+    patch.setattr(indexes.JobIndex, "due", soon)
+    patch.setattr(indexes.JobIndex, "next_due", sooner)
+
+
+def early_expire(patch: Patch) -> None:
+    """Runs expire a day before their deadline."""
+
+    async def overdue(self: MemoryPersistence, limit: int) -> list[RunId]:
+        open_ = [run.id for run in self.store.runs.rows() if run.deadline is not None and run.finished_at is None]
+        return open_[:limit]
+
+    patch.setattr(MemoryPersistence, "overdue_runs", overdue)
+    decided_otherwise(patch, run_expire.ExpireRun, at=lambda facts: facts.now + DAY)
+
+
+def reversed_elements(patch: Patch) -> None:
+    """The instances of a map get their elements in the wrong order."""
+    add = advance._Walk._add_mapped
+
+    def add_reversed(self: advance._Walk, stage: StagePlan, inputs: Sequence[Payload | None]) -> None:
+        add(self, stage, inputs[::-1])
+
+    patch.setattr(advance._Walk, "_add_mapped", add_reversed)
+
+
+def lost_output(patch: Patch) -> None:
+    """The record of a stage that completed has another output than its body gave."""
+
+    def ended(job: Job, event: StageEvent, facts: Facts, *, output: Payload) -> StageRecord:
+        del output
+        return attempts.ended(job, event, facts, output=Payload('"other"'))
+
+    patch.setattr(completion, "ended", ended)
+
+
+def no_events(patch: Patch) -> None:
+    """Nothing is told."""
+    patch.setattr(writes, "WRITES", tuple(one for one in writes.WRITES if one is not writes.events_written))
+
+
+def attempt_rows_dropped(patch: Patch) -> None:
+    """A try that did not end its stage leaves no record."""
+    altered(patch, lambda _, change: attrs.evolve(change, attempts=()))
+
+
+def cancel_acked_not_written(patch: Patch) -> None:
+    """A cancel is answered, and not written."""
+    decided_otherwise(patch, run_cancel.CancelRun, then=lambda decision: attrs.evolve(decision, change=None))
+
+
+def signal_twice(patch: Patch) -> None:
+    """Nobody looks whether a signal's id is there already."""
+    without(patch, guards.signals_are_new)
+    load = run_signal.load
+
+    async def loading(command: Any, store: Any, facts: Any, repeat: Any) -> Any:
+        return attrs.evolve(await load(command, store, facts, repeat), known=None)
+
+    handler = attrs.evolve(run_signal.HANDLER, load=loading)
+    patch.setitem(cast("dict[Any, Any]", HANDLERS), run_signal.SignalRun, handler)
+
+
+def collector_raises(patch: Patch) -> None:
+    """The collector has a mistake, and its loop goes on."""
+
+    async def round_(self: Collector, go_on: object = None) -> int:
+        raise KeyError("a mistake")
+
+    patch.setattr(Collector, "round", round_)
+
+
+def claiming_raises(patch: Patch) -> None:
+    """The claiming loop has a mistake, and takes its worker down, again and again."""
+
+    async def wait(self: Claiming) -> None:
+        raise KeyError("a mistake")
+
+    patch.setattr(Claiming, "_wait_for_work", wait)
+
+
+def events_rewritten(patch: Patch) -> None:
+    """The relay publishes other words than were committed."""
+    unpublished = MemoryPersistence.unpublished
+
+    async def other(self: MemoryPersistence, limit: int) -> list[Event]:
+        return [attrs.evolve(event, data="{}") for event in await unpublished(self, limit)]
+
+    patch.setattr(MemoryPersistence, "unpublished", other)
+
+
+def recovery_slow(patch: Patch) -> None:
+    """Expired leases are left for two minutes."""
+    expired = claims.expired
+
+    def late(store: MemoryStore, limit: int) -> list[ExpiredLease]:
+        until = store.clock.now() - timedelta(minutes=2)
+        found = expired(store, limit)
+        return [one for one in found if one.job.lease_until is not None and one.job.lease_until < until]
+
+    patch.setattr(claims, "expired", late)
+
+
+def no_unleased_guards(patch: Patch) -> None:
+    """A cancel ends jobs as unleased that were claimed since it read them."""
+    without(patch, guards.not_leased, guards.not_claimed_since)
+
+
+DAY = timedelta(days=1)
+
+LIVE = "a live lease was ended by another process"
+
+
+def unknown_taken_for_written(patch: Patch) -> None:
+    """A commit of unknown outcome is believed to have been written."""
+    commit = MemoryPersistence.commit
+
+    async def believing(self: MemoryPersistence, change: Change) -> None:
+        try:
+            await commit(self, change)
+        except UnknownOutcomeError as error:
+            if isinstance(error.__context__, StaleChange):
+                raise
+
+    patch.setattr(MemoryPersistence, "commit", believing)
+
+
+def refund_missing(patch: Patch) -> None:
+    """A job that is given back at a shutdown has used up an attempt."""
+    given_back = attempts.given_back
+
+    def kept(state: Job, *, attempt: int, available_at: datetime) -> Any:
+        del attempt
+        return given_back(state, attempt=state.attempt, available_at=available_at)
+
+    patch.setattr(job_release, "given_back", kept)
+
+
 @attrs.frozen
 class Mutant:
     """A protection that is taken away, and what it takes to notice."""
 
     apply: Callable[[Patch], None]
+    shows: str  #: what is seen of it: a pattern that one of the violations matches
     store: str = "memory"
     swept: bool = True  #: whether one fault is enough: it is looked for in the sweep
     seeds: int = 1000  #: else, worlds of the campaign within which it must be caught
@@ -346,24 +530,43 @@ class Mutant:
         """The protection's."""
         return self.apply.__name__
 
+    def seen_in(self, violations: Sequence[str]) -> bool:
+        """Whether it is what broke a world."""
+        return any(re.search(self.shows, violation) for violation in violations)
+
 
 MUTANTS = (
-    Mutant(no_fence),
-    Mutant(fence_by_worker_id, swept=False, first=150),
-    Mutant(check_then_act_claim),
-    Mutant(suspend_reloads_the_wake_count),
-    Mutant(wakes_lost_by_hand_over),
-    Mutant(two_changes_of_one_run_in_a_batch, "server", swept=False, first=1200),
-    Mutant(nothing_is_locked, "server"),
-    Mutant(no_announcing_again),
-    Mutant(publish_before_commit),
-    Mutant(mark_before_publish),
-    Mutant(no_idempotency),
-    Mutant(cancel_unguarded),
-    Mutant(reap_on_a_stale_read, swept=False),
-    Mutant(outbox_cursor),
-    Mutant(worker_clock_lease),
-    Mutant(attempts_counted_late),
-    Mutant(heartbeat_outside_the_attempt, swept=False),
-    Mutant(blob_collected_by_age, swept=False, first=40),
+    Mutant(no_fence, "by a process that did not hold its lease"),
+    Mutant(fence_by_worker_id, LIVE, swept=False, first=910),
+    Mutant(check_then_act_claim, "a lease was taken over"),
+    Mutant(suspend_reloads_the_wake_count, r"still running: hear\[0\] ready .* available None"),
+    Mutant(wakes_lost_by_hand_over, r"still running: hear\[0\] ready .* available None"),
+    Mutant(two_changes_of_one_run_in_a_batch, r"was told twice|after \['run", "server", swept=False, first=1990),
+    Mutant(nothing_is_locked, "taken over|did not hold its lease|ended by another|told twice|written again", "server"),
+    Mutant(no_announcing_again, "still (pending|running)"),
+    Mutant(publish_before_commit, "was published, yet never committed"),
+    Mutant(mark_before_publish, "was dropped before anybody took it"),
+    Mutant(no_idempotency, "started two runs"),
+    Mutant(cancel_unguarded, r"had ended as \w+ and was written again"),
+    Mutant(reap_on_a_stale_read, LIVE, swept=False, first=270),
+    Mutant(outbox_cursor, "was never published"),
+    Mutant(worker_clock_lease, LIVE),
+    Mutant(attempts_counted_late, "still running", swept=False),
+    Mutant(heartbeat_outside_the_attempt, "still running", swept=False, first=565),
+    Mutant(blob_collected_by_age, "which is gone|was deleted, and a row names it", swept=False, first=550),
+    Mutant(early_claim, "was claimed before", swept=False),
+    Mutant(early_expire, "timed out before its deadline", swept=False),
+    Mutant(reversed_elements, "was not given its element", swept=False),
+    Mutant(lost_output, "must not|was not given its element", swept=False),
+    Mutant(no_events, "without its event", swept=False),
+    Mutant(attempt_rows_dropped, "ended without a record", swept=False),
+    Mutant(cancel_acked_not_written, "the cancel of run .* was accepted", swept=False),
+    Mutant(signal_twice, "was received twice", swept=False),
+    Mutant(collector_raises, "(collect|maintenance)_failed: KeyError", swept=False),
+    Mutant(claiming_raises, r"ended by a mistake: KeyError", swept=False),
+    Mutant(events_rewritten, "was published, yet never committed", swept=False),
+    Mutant(recovery_slow, "an expired lease stood", swept=False),
+    Mutant(no_unleased_guards, LIVE, "server", swept=False, first=210),
+    Mutant(unknown_taken_for_written, "was acknowledged, and is not there", swept=False),
+    Mutant(refund_missing, "ended without a record|was tried more than", swept=False),
 )

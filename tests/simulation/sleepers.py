@@ -5,6 +5,7 @@ wake-up came ("stays"): what it has seen is told by the wake count that it carri
 """
 
 import asyncio
+from collections.abc import Sequence
 from datetime import timedelta
 
 from mainspring import Context, Workflow, stage
@@ -17,7 +18,7 @@ from mainspring.kernel.commands.attempt_finish import Cancelled, Completed, Fini
 from mainspring.kernel.dispatcher import Dispatcher
 from mainspring.ports.errors import LeaseLostError, PortError
 from mainspring.ports.names import Payload, WorkerId
-from mainspring.ports.records import Job, Lease, RunStatus
+from mainspring.ports.records import Job, Lease, RunStatus, Signal
 
 LEASE = timedelta(seconds=12)
 
@@ -30,7 +31,7 @@ async def ask(ctx: Context, question: str) -> str:
 
 @stage
 async def hear(ctx: Context, question: str) -> str:
-    """Completes when a signal has come."""
+    """Completes with the first signal that has come."""
     return question
 
 
@@ -79,7 +80,7 @@ class Sleeper:
         inbox = await self._parts.store.inbox(lease.run.id)
         while job is not None:
             await asyncio.sleep(self._parts.ids.random() * 3)  # a body has other things to do before it waits
-            command = FinishAttempt(job=job, plan=self._plan, outcome=self._outcome(job, bool(inbox), cancelling))
+            command = FinishAttempt(job=job, plan=self._plan, outcome=self._outcome(job, inbox, cancelling))
             (answer,), _ = await self._dispatcher.dispatch_all(lease.run.id, [command], None)
             if isinstance(answer, LeaseLostError):
                 self._trial.world.counts["sleeper lost its lease"] += 1
@@ -92,9 +93,11 @@ class Sleeper:
                 cancelling = run is not None and run.status is RunStatus.CANCELLING
                 inbox = await self._parts.store.inbox(lease.run.id)
 
-    def _outcome(self, job: Job, heard: bool, cancelling: bool) -> Outcome:
+    def _outcome(self, job: Job, heard: Sequence[Signal], cancelling: bool) -> Outcome:
         if cancelling:
             return Cancelled()
-        if job.stage == ask.id or heard:
-            return Completed(output=Payload('"done"'))
+        if job.stage == ask.id:
+            return Completed(output=Payload('"asked"'))
+        if heard:
+            return Completed(output=heard[0].payload)
         return Suspended(until=None)

@@ -235,3 +235,23 @@ async def test_it_works_inside_a_running_loop_and_leaves_it_alone() -> None:
     assert simulate(echo, 1, seeds=3).worlds == 3
     assert asyncio.get_running_loop() is loop
     await asyncio.wait_for(ticks.wait(), 5)
+
+
+@pytest.mark.parametrize("hosts", [(), ("workers",)])
+def test_hosts_that_there_are_not_are_refused(hosts: Any) -> None:
+    with pytest.raises(ValueError, match="hosts= is one or more of 'worker', 'function'"):
+        simulate(echo, 1, hosts=hosts)
+
+
+def test_a_plan_stands_alone() -> None:
+    with pytest.raises(ValueError, match="without seeds="):
+        simulate(echo, 1, plan='{"seed": 1}', seeds=[2])
+
+
+def test_what_a_test_framework_raises_breaks_an_invariant_like_any_other() -> None:
+    def never(run: SimulatedRun[int, None]) -> None:
+        pytest.fail("not like this")
+
+    error = broken(lambda: simulate(echo, 1, invariant=never))
+    assert "not like this" in str(error)
+    assert error.seed == 0

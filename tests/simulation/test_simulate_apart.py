@@ -18,7 +18,7 @@ from structlog.testing import CapturingLogger
 from mainspring import Context, Workflow, workflow
 from mainspring.hosts.execution import executor
 from mainspring.hosts.simulation.quiet import our_loggers
-from mainspring.testing import SimulationError, SimulationFailedError, TestEngine, simulate
+from mainspring.testing import SimulatedRun, SimulationError, SimulationFailedError, TestEngine, effect, simulate
 from tests.simulation.shop import careless, charged_once, checkout, fresh_bank
 
 
@@ -108,6 +108,87 @@ def test_a_body_that_spins_is_told_so() -> None:
 
     with pytest.raises(SimulationError, match="no time passed"):
         simulate(spins, 1, seeds=1)
+
+
+# What is judged: nothing of what a process does only because its world is closed.
+
+
+class Desk:
+    """What bodies write on."""
+
+    def __init__(self) -> None:
+        self.fresh()
+
+    def fresh(self) -> "Desk":
+        """Nothing was written yet."""
+        self.held = 0
+        self.log: list[str] = []
+        return self
+
+
+DESK = Desk()
+
+
+@workflow(version="1")
+async def holding(ctx: Context, number: int) -> int:
+    DESK.held += 1
+    try:
+        async with effect("use"):
+            pass
+        await asyncio.sleep(1)
+    finally:
+        DESK.held -= 1
+    return number
+
+
+@workflow(version="1")
+async def refunding(ctx: Context, number: int) -> int:
+    done = False
+    try:
+        async with effect("charge"):
+            DESK.log.append("charge")
+        await asyncio.sleep(1)
+        done = True
+    finally:
+        if not done:
+            DESK.log.append("refund")
+    return number
+
+
+def test_what_a_process_held_when_it_died_is_still_held_when_its_world_is_judged() -> None:
+    def nothing_is_held(run: SimulatedRun[int, Desk]) -> None:
+        assert run.fakes.held == 0, f"{run.fakes.held} held"
+
+    with pytest.raises(SimulationFailedError, match="1 held"):
+        simulate(holding, 1, fakes=DESK.fresh, invariant=nothing_is_held, crashes="everywhere")
+
+
+def test_a_finally_that_no_dead_process_would_run_is_not_held_against_it() -> None:
+    def no_refund(run: SimulatedRun[int, Desk]) -> None:
+        assert "refund" not in run.fakes.log, run.fakes.log
+
+    report = simulate(refunding, 1, fakes=DESK.fresh, invariant=no_refund, crashes="everywhere")
+    assert report.crashes > 0
+
+
+def test_futures_that_are_done_at_once_come_in_the_same_order_in_every_run() -> None:
+    @workflow(version="1")
+    async def first_of_many(ctx: Context, number: int) -> list[int]:
+        loop = asyncio.get_running_loop()
+        futures: list[asyncio.Future[int]] = [loop.create_future() for _ in range(40)]
+        for place, future in enumerate(futures):
+            future.set_result(place)
+        done, _ = await asyncio.wait(futures)
+        return [future.result() for future in done]
+
+    orders: list[list[int] | None] = []
+    kept: list[object] = []
+    for number in range(4):
+        kept += [object() for _ in range(number * 1001)]  # so that the futures lie elsewhere
+        simulate(first_of_many, 1, seeds=[6], invariant=lambda run: orders.append(run.output))
+    assert orders[0] is not None
+    assert len(orders[0]) == 40
+    assert orders == [orders[0]] * 4
 
 
 # What is left behind.

@@ -3,6 +3,7 @@
 A campaign in which something never came to pass proves nothing about it: ``MUST`` names what each long one has to see.
 """
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from functools import cache
@@ -34,7 +35,7 @@ SOMETIMES: Mapping[str, tuple[str, ...]] = {
         f"store_skew at {call}:{side}" for call in ("claim", "commit") for side in ("before", "after")
     ),
     "effect": ("effect",),
-    "effect repeated": ("effect repeated",),
+    "effect repeated after a loss": ("effect repeated after a loss",),
     "stale token refused outside": ("stale token refused outside",),
     "start tried again": ("start tried again",),
     "cancel accepted": ("cancel accepted",),
@@ -49,6 +50,10 @@ SOMETIMES: Mapping[str, tuple[str, ...]] = {
     "invocation failed": ("invocation failed",),
     "invocation out of time": ("invocation out of time",),
     "process ended by an error": ("process ended by an error",),
+    "process killed by a body": ("process killed by a body",),
+    "worker stopped in order": ("worker stopped in order",),
+    "act of a client beside a worker, in one process": ("act of an engine",),
+    "answers lost in the dark": ("answers lost in the dark",),
     "blob written": ("blob written",),
     "blob collected": ("blob collected",),
     "run completed": ("run completed",),
@@ -68,7 +73,7 @@ SOMETIMES: Mapping[str, tuple[str, ...]] = {
 MUST = tuple(
     name
     for name in SOMETIMES
-    if name not in {"process ended by an error", "blob collected", "store's clock jumped", "invocation out of time"}
+    if name not in {"process ended by an error", "store's clock jumped", "invocation out of time"}
 )
 """What a campaign of ``ENOUGH`` schedules has to see."""
 
@@ -162,6 +167,19 @@ def seen(trial: Trial) -> Counter[str]:
             if event.type == "stage.retrying":
                 counts["attempt tried again"] += 1
                 counts["lease reaped"] += '"worker_lost"' in event.data
+    if repeated := _repeated(trial):
+        counts["effect repeated after a loss"] = repeated
     if len({name.partition("-")[0] for name in trial.world.hosts} - {"client"}) > 1:
         counts["worker and function together"] += 1
     return counts
+
+
+def _repeated(trial: Trial) -> int:
+    """Effects beyond one for each attempt that failed and one more: those of attempts whose process was lost."""
+    again = Counter({key: calls - 1 for (_, key), calls in trial.world.outside.calls.items() if calls > 1})
+    for run_id, events in trial.audit.events.items() if again else ():
+        for event in events:
+            if event.type == "stage.retrying" and '"worker_lost"' not in event.data:
+                told = json.loads(event.data)
+                again[f"{run_id}/{told['stage']}/{told['index']}"] -= 1
+    return sum(number for number in again.values() if number > 0)

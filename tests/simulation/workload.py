@@ -6,6 +6,7 @@ A workload is plain data, so that it can be drawn from a seed, drawn by Hypothes
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from functools import partial
 from random import Random
 from typing import Any, TypedDict
 
@@ -16,13 +17,16 @@ from mainspring.adapters.msgspec import MsgspecCodec
 from mainspring.client import Client
 from mainspring.hosts.execution.parts import Parts
 from mainspring.hosts.execution.registry import WorkflowRegistry
+from mainspring.hosts.node_worker.worker import Worker
 from mainspring.hosts.simulation.clocks import BEGINNING
+from mainspring.hosts.simulation.lives import current_life
 from mainspring.hosts.simulation.trial import Trial
 from mainspring.hosts.simulation.world import current_world
 from mainspring.kernel.dispatcher import Dispatcher
 from mainspring.ports.codec import Limits
 from mainspring.ports.errors import CommandError, PortError
-from mainspring.ports.names import RunId
+from mainspring.ports.names import RunId, SignalId
+from mainspring.ports.records import Run, RunStatus
 from mainspring.requests import StartOptions
 from tests.simulation.sleepers import place_sleeper, wait
 
@@ -44,6 +48,7 @@ class Work:
     width: int = 3  #: elements of a map
     large: bool = False  #: outputs go to the blob store
     hopeless: bool = False  #: the second stage fails for good
+    poison: bool = False  #: every attempt kills its process
 
 
 class Pair(TypedDict):
@@ -60,9 +65,13 @@ class Both(TypedDict):
     right: str
 
 
-async def do(ctx: Context, work: Work, depth: int) -> str:
-    """A body: takes its time, does something outside, fails as often as it is told to."""
-    outside = current_world().outside
+async def do(ctx: Context, work: Work, depth: int, given: str) -> str:
+    """A body: takes its time, does something outside, fails as often as it is told to; what it was given and more."""
+    world, life = current_world(), current_life()
+    outside = world.outside
+    if work.poison and life is not None:
+        world.counts["process killed by a body"] += 1
+        world.kill(life, 0.5)
     await asyncio.sleep(work.naps[depth] / 2)
     await outside.call(ctx.stage, key=ctx.idempotency_key, token=ctx.fencing_token)
     await asyncio.sleep(work.naps[depth] / 2)
@@ -70,17 +79,22 @@ async def do(ctx: Context, work: Work, depth: int) -> str:
         raise ValueError(f"attempt {ctx.attempt} fails")
     if work.hopeless and depth == 1:
         raise NonRetryable("hopeless")
-    return LONG if work.large else "done"
+    return given + (LONG if work.large else "done")
+
+
+def element(work: Work, number: int) -> str:
+    """One element of the map."""
+    return f"{number} {LONG}" if work.large else str(number)
 
 
 @stage(retry=QUICK)
 async def first(ctx: Context, work: Work) -> str:
-    return await do(ctx, work, 0)
+    return await do(ctx, work, 0, "first ")
 
 
 @stage(retry=TWICE, timeout=timedelta(seconds=12))
 async def second(ctx: Context[None], before: str) -> str:
-    return await do(ctx, ctx.run_input, 1)
+    return await do(ctx, ctx.run_input, 1, before + " second ")
 
 
 @stage(retry=QUICK)
@@ -90,42 +104,42 @@ def third(ctx: Context, before: str) -> str:
 
 @stage(retry=QUICK)
 async def left(ctx: Context, before: str) -> str:
-    return await do(ctx, ctx.run_input, 1)
+    return await do(ctx, ctx.run_input, 1, before + " left ")
 
 
 @stage(retry=QUICK)
 async def right(ctx: Context, before: str) -> str:
-    return await do(ctx, ctx.run_input, 2)
+    return await do(ctx, ctx.run_input, 2, before + " right ")
 
 
 @stage(retry=QUICK)
-async def join(ctx: Context, both: Both) -> int:
-    return len(both["left"]) + len(both["right"])
+async def join(ctx: Context, both: Both) -> str:
+    return f"{both['left']} and {both['right']}"
 
 
 @stage(retry=QUICK)
 async def other(ctx: Context, work: Work) -> str:
-    return await do(ctx, work, 1)
+    return await do(ctx, work, 1, "other ")
 
 
 @stage(retry=QUICK)
-async def pair(ctx: Context, both: Pair) -> int:
-    return len(both["first"]) + len(both["other"])
+async def pair(ctx: Context, both: Pair) -> str:
+    return f"{both['first']} and {both['other']}"
 
 
 @stage(retry=QUICK)
 async def listing(ctx: Context, work: Work) -> list[str]:
-    return [LONG if work.large else str(number) for number in range(work.width)]
+    return [element(work, number) for number in range(work.width)]
 
 
 @stage(retry=QUICK)
 async def each(ctx: Context, item: str) -> str:
-    return await do(ctx, ctx.run_input, 1)
+    return await do(ctx, ctx.run_input, 1, item + " each ")
 
 
 @stage(retry=ONCE)
-async def gather(ctx: Context, items: list[str]) -> int:
-    return len(items)
+async def gather(ctx: Context, items: list[str]) -> str:
+    return ", ".join(items)
 
 
 line = Workflow("line", version="1").pipe(first).pipe(second).pipe(third)
@@ -150,6 +164,29 @@ class Order:
     timeout: float | None = None  #: of the run
     delay: float | None = None  #: not before this many seconds
     signal: float = 1.0  #: a run that waits is sent its signal so much later
+    signals: int = 1  #: of ids of their own
+
+
+def ends_as_ordered(order: Order, run: Run, output: Any) -> bool:
+    """Whether the run may end so: completed with what its bodies make of its input, or in another way."""
+    work = order.work
+    if run.status is not RunStatus.COMPLETED:
+        return True
+    bodies = order.workflow != "wait" and (order.workflow != "fan" or work.width > 0)
+    if bodies and (work.hopeless or work.poison):
+        return False
+    did = LONG if work.large else "done"
+    match order.workflow:
+        case "line":
+            return bool(output == f"first {did} second {did}!")
+        case "fork":
+            return bool(output == f"first {did} left {did} and first {did} right {did}")
+        case "twin":
+            return bool(output == f"first {did} and other {did}")
+        case "fan":
+            return bool(output == ", ".join(f"{element(work, number)} each {did}" for number in range(work.width)))
+        case _:
+            return bool(output == "yes")
 
 
 @attrs.frozen
@@ -157,8 +194,9 @@ class Workload:
     """What is asked of a world."""
 
     orders: tuple[Order, ...]
-    hosts: tuple[str, ...] = ("worker", "worker")  #: ``worker`` or ``function``
+    hosts: tuple[str, ...] = ("worker", "worker")  #: ``worker``, ``function``, or ``engine``: clients and worker in one
     fences: bool = False
+    stops: bool = False  #: workers are stopped in order now and then, and others started
 
 
 NAPS = (0.0, 0.0, 0.0, 0.05, 0.05, 0.5, 0.5, 2.0, 2.0, 5.0, 14.0)
@@ -171,18 +209,24 @@ RELAY = 6.0
 def drawn(chance: Random) -> Workload:
     """A workload at random."""
     orders = tuple(drawn_order(chance) for _ in range(chance.choice((2, 2, 3, 4))))
-    hosts = chance.choice((("worker", "worker"),) * 3 + (("worker", "function"), ("function", "function")))
-    return Workload(orders, hosts, fences=chance.random() < 0.5)
+    two, mixed, other = ("worker", "worker"), ("worker", "function"), ("function", "function")
+    hosts: tuple[str, ...] = chance.choice((two, two, two, mixed, other))
+    fences = chance.random() < 0.5
+    if chance.random() < 0.2:
+        hosts = tuple("engine" if kind == "worker" else kind for kind in hosts)
+    return Workload(orders, hosts, fences=fences, stops=chance.random() < 0.25)
 
 
 def drawn_order(chance: Random) -> Order:
     """One order at random."""
+    fate = chance.random()
     work = Work(
         naps=[chance.choice(NAPS) for _ in range(3)],
         fails=[chance.choice((0, 0, 0, 1, 2)) for _ in range(3)],
         width=chance.choice((0, 1, 3, 5)),
         large=chance.random() < 0.2,
-        hopeless=chance.random() < 0.1,
+        hopeless=fate < 0.1,
+        poison=fate > 0.98,
     )
     return Order(
         workflow=chance.choice(("line", "line", "fork", "fan", "twin", "twin", "fan", "wait")),
@@ -193,22 +237,32 @@ def drawn_order(chance: Random) -> Order:
         timeout=chance.choice((None, None, None, None, 4.0, 12.0)),
         delay=chance.choice((None, None, None, None, None, 5.0)),
         signal=chance.choice((0.0, 0.01, 0.5, 2.5, 8.0)),
+        signals=chance.choice((1, 1, 2)),
     )
 
 
 def place(trial: Trial, workload: Workload) -> None:
     """Put the workload's hosts and clients into a world."""
     trial.world.outside.fences = workload.fences
+    trial.world.on_error = trial.audit.process_failed
+    for number, order in enumerate(workload.orders, 1):
+        trial.audit.expected[f"order-{number}"] = partial(ends_as_ordered, order)
+    callers = [_Caller(trial, f"order-{number}", order) for number, order in enumerate(workload.orders, 1)]
+    engines = workload.hosts.count("engine")
+    placed = 0
     for number, kind in enumerate(workload.hosts, 1):
-        if kind == "worker":
-            trial.worker(f"worker-{number}", relay_poll=RELAY, serves=SERVED)
+        if kind == "engine":
+            trial.engine(f"engine-{number}", callers[placed::engines], relay_poll=RELAY, serves=SERVED)
+            placed += 1
+        elif kind == "worker":
+            trial.worker(f"worker-{number}", relay_poll=RELAY, serves=SERVED, stops=workload.stops)
         else:
             trial.function(f"function-{number}", serves=SERVED)
     if any(order.workflow == "wait" for order in workload.orders):
         place_sleeper(trial, "sleeper-1")
         place_sleeper(trial, "sleeper-2")
-    for number, order in enumerate(workload.orders, 1):
-        trial.client(f"client-{number}", _Caller(trial, f"order-{number}", order))
+    for number, caller in enumerate(() if engines else callers, 1):
+        trial.client(f"client-{number}", caller)
 
 
 class _Caller:
@@ -219,10 +273,11 @@ class _Caller:
         self._key = key
         self._order = order
 
-    async def __call__(self, parts: Parts) -> None:
+    async def __call__(self, parts: Parts, worker: Worker | None = None) -> None:
         order = self._order
         registry = self._trial.registry
-        client = Client(parts, registry, Dispatcher(parts.store, parts.clock, parts.ids))
+        dispatcher = Dispatcher(parts.store, parts.clock, parts.ids) if worker is None else worker.executor.dispatcher
+        client = Client(parts, registry, dispatcher, worker)
         await asyncio.sleep(order.at)
         run_id = await self._start(client)
         if order.repeat is not None:
@@ -231,10 +286,16 @@ class _Caller:
             self._trial.audit.expect(again == run_id, f"key {self._key} started {run_id}, then {again}")
         if order.cancel is not None:
             await asyncio.sleep(order.cancel)
-            await self._tell(lambda: client.cancel(run_id, "the client changed its mind"), "cancel")
+            if await self._tell(run_id, lambda: client.cancel(run_id, "the client changed its mind"), "cancel"):
+                self._trial.audit.cancel_accepted(run_id)
         if order.workflow == "wait":
-            await asyncio.sleep(order.signal)
-            await self._tell(lambda: client.signal(run_id, "approval", "yes", id="signal-1"), "signal")
+            for number in range(1, order.signals + 1):
+                await asyncio.sleep(order.signal)
+                await self._signal(client, run_id, SignalId(f"signal-{number}"))
+
+    async def _signal(self, client: Client, run_id: RunId, signal_id: SignalId) -> None:
+        if await self._tell(run_id, lambda: client.signal(run_id, "approval", "yes", id=signal_id), "signal"):
+            self._trial.audit.signal_accepted(run_id, signal_id)
 
     async def _start(self, client: Client) -> RunId:
         order = self._order
@@ -255,7 +316,8 @@ class _Caller:
                 self._trial.audit.acknowledged(handle.id)
                 return handle.id
 
-    async def _tell(self, act: Callable[[], Awaitable[object]], name: str) -> None:
+    async def _tell(self, run_id: RunId, act: Callable[[], Awaitable[object]], name: str) -> bool:
+        """Until it is answered; whether it was accepted."""
         while True:
             try:
                 await act()
@@ -263,7 +325,8 @@ class _Caller:
                 await asyncio.sleep(0.5)
             except CommandError:
                 self._trial.world.counts[f"{name} came too late"] += 1
-                return
+                self._trial.audit.refused(run_id, f"a {name}")
+                return False
             else:
                 self._trial.world.counts[f"{name} accepted"] += 1
-                return
+                return True

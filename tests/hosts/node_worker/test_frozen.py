@@ -180,3 +180,17 @@ async def test_a_run_is_handed_over_freely_by_a_worker_whose_lease_has_run_out()
     assert await worker.executor.execute(lease, now() + 30.0) == "completed"
     (job,) = await world.store.jobs(lease.job.run_id)
     assert (job.stage, job.lease_id, freezer.called) == ("second", None, ["first"])
+
+
+async def test_what_was_overdue_and_has_ended_is_not_asked_about_for_ever() -> None:
+    async def stopped(point: str) -> None:
+        if point == "extend:after":
+            freezer.freeze()
+
+    world = bench(two, point=stopped)
+    worker, lease = worker_on(world), await leased(world)
+    with worker.executor.live.join(lease.job, lease.lease_id, now() + 30.0):
+        await beat(worker)
+        assert worker._heartbeat._overdue  # pyright: ignore[reportPrivateUsage]
+    await beat(worker)
+    assert not worker._heartbeat._overdue  # pyright: ignore[reportPrivateUsage]
