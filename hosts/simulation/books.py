@@ -36,7 +36,7 @@ class Books:
     """
 
     def __init__(self, world: World, plans: Mapping[Fingerprint, Plan]) -> None:
-        self.checks = 0  #: how often an invariant was evaluated
+        self.checks: int = 0  #: how often an invariant was evaluated
         self.runs: dict[RunId, Run] = {}
         self.jobs: dict[RunId, dict[JobKey, Job]] = defaultdict(dict)
         self.stages: dict[RunId, dict[JobKey, StageRecord]] = defaultdict(dict)

@@ -51,8 +51,9 @@ class Judges(Books):
         if not stage.mapped:
             return
         source = self.stages[key.run_id].get(JobKey(key.run_id, stage.after[0])) if stage.after else None
-        over = self.value(self.runs[key.run_id].input if source is None else source.output)
-        mine = isinstance(over, list) and key.index < len(over) and over[key.index] == self.value(job.input)  # pyright: ignore[reportUnknownArgumentType]
+        value = self.value(self.runs[key.run_id].input if source is None else source.output)
+        over: list[Any] = value if isinstance(value, list) else []
+        mine = key.index < len(over) and over[key.index] == self.value(job.input)
         self.expect(mine, f"{name_of(key)} was not given its element")
 
     def _leased(self, key: JobKey, before: Job | None, after: Job, lease: LeaseId) -> None:
