@@ -51,9 +51,8 @@ class Judges(Books):
         if not stage.mapped:
             return
         source = self.stages[key.run_id].get(JobKey(key.run_id, stage.after[0])) if stage.after else None
-        value = self.value(self.runs[key.run_id].input if source is None else source.output)
-        over: list[Any] = value if isinstance(value, list) else []
-        mine = key.index < len(over) and over[key.index] == self.value(job.input)
+        over = self.value(self.runs[key.run_id].input if source is None else source.output)
+        mine = _element(over, key.index) == (self.value(job.input),)
         self.expect(mine, f"{name_of(key)} was not given its element")
 
     def _leased(self, key: JobKey, before: Job | None, after: Job, lease: LeaseId) -> None:
@@ -155,3 +154,11 @@ def _lease_before(key: JobKey, net: Net) -> LeaseId | None:
             lease: LeaseId | None = before.lease_id
             return lease
     return None
+
+
+def _element(over: Any, index: int) -> tuple[Any] | None:
+    """The element of a list, in a tuple; None if there is none."""
+    try:
+        return (over[index],)
+    except (TypeError, LookupError):
+        return None
