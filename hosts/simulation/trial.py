@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from random import Random
-from typing import Any
 
 import attrs
 
@@ -16,9 +15,9 @@ from mainspring.hosts.execution.parts import Parts, Timing
 from mainspring.hosts.execution.registry import WorkflowRegistry
 from mainspring.hosts.node_worker.settings import WorkerSettings
 from mainspring.hosts.node_worker.worker import Worker
-from mainspring.hosts.serverless.host import ServerlessHost
 from mainspring.hosts.simulation.audit import Audit
 from mainspring.hosts.simulation.faults import Fault
+from mainspring.hosts.simulation.functions import BREATH, Function
 from mainspring.hosts.simulation.lives import Life, State
 from mainspring.hosts.simulation.world import Seen, World
 from mainspring.ports.errors import PortError
@@ -29,14 +28,8 @@ CHAOS = 20.0
 PATIENCE = 600.0
 """Seconds after which, in a world that has healed, all must have come to rest: more than the longest back-off."""
 
-INVOCATION = 30.0
-"""Seconds after which an invocation of a function is ended from outside."""
-
 MARGIN = 30.0
 """Seconds for which faults that struck before a world healed may still hold up the recovery of a lease."""
-
-BREATH = 0.5
-"""Seconds after which whoever was refused asks again."""
 
 GRACE = timedelta(seconds=1)
 """How long a worker that is stopped in order lets its bodies finish."""
@@ -46,9 +39,6 @@ STOPS = (0.3, 1.0, 2.0, 4.0, 7.0, 11.0)
 
 HURRY = (None, None, None, 0.0, 0.2, 1.0)
 """Seconds after that at which it may be told to hurry."""
-
-TICK = 12.0
-"""Seconds between two scheduled invocations of a function."""
 
 
 @attrs.frozen(kw_only=True)
@@ -158,7 +148,7 @@ class Trial:
         """A serverless function: its real handlers, called for each message and on a schedule."""
 
         async def boot(life: Life) -> None:
-            await _Function(self.world, life, self.parts(life), serves or self.registry, self._timing).serve()
+            await Function(self.world, life, self.parts(life), serves or self.registry, self._timing).serve()
 
         self.world.host(name, boot)
 
@@ -261,50 +251,3 @@ async def _learn_the_time(parts: Parts) -> None:
             await asyncio.sleep(BREATH)
         else:
             return
-
-
-class _Function:
-    """One process of a function: the environment calls it, and ends it when an invocation takes too long."""
-
-    def __init__(self, world: World, life: Life, parts: Parts, registry: WorkflowRegistry, timing: Timing) -> None:
-        self._world = world
-        self._life = life
-        self._parts = parts
-        self._host = ServerlessHost(parts, registry, timing=timing, name=life.host.name)
-        self._calls = 0
-        self._until = 0.0
-
-    async def serve(self) -> None:
-        loop = self._world.loop
-        due = loop.time() + TICK * self._parts.ids.random()
-        while True:
-            try:
-                hints = await self._parts.transport.receive(1, timedelta(seconds=max(0.0, due - loop.time())))
-                for hint in hints:
-                    if hint.pointer is not None:
-                        await self._invoke(self._host.handle_job(hint.pointer, self._remaining))
-                    await self._parts.transport.settle(hint)
-                if loop.time() >= due:
-                    due = loop.time() + TICK
-                    await self._invoke(self._host.process_available_jobs(10, self._remaining))
-                    await self._invoke(self._host.run_maintenance_tick(self._remaining))
-            except PortError:  # the message comes again
-                self._world.counts["invocation failed"] += 1
-                self._calls += 1
-                await asyncio.sleep(BREATH)
-
-    async def _invoke(self, call: Any) -> None:
-        self._calls += 1
-        number = self._calls
-        self._until = self._world.loop.time() + INVOCATION
-        self._world.after(INVOCATION, self._out_of_time, number)
-        await call
-        self._calls += 1
-
-    def _remaining(self) -> timedelta:
-        return timedelta(seconds=self._until - self._world.loop.time())
-
-    def _out_of_time(self, number: int) -> None:
-        if self._calls == number and self._life.state is not State.DEAD:
-            self._world.counts["invocation out of time"] += 1
-            self._world.kill(self._life, 0.5)

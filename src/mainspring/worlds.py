@@ -18,9 +18,10 @@ from mainspring.hosts.execution.parts import Parts
 from mainspring.hosts.execution.registry import WorkflowRegistry
 from mainspring.hosts.simulation.case import CLIENT, Case
 from mainspring.hosts.simulation.escapes import watched
+from mainspring.hosts.simulation.functions import BREATH
 from mainspring.hosts.simulation.outside import Effect
 from mainspring.hosts.simulation.quiet import silent, telling
-from mainspring.hosts.simulation.trial import BREATH, Outcome, Trial
+from mainspring.hosts.simulation.trial import Outcome, Trial
 from mainspring.kernel.definition import Workflow
 from mainspring.kernel.dispatcher import Dispatcher
 from mainspring.ports.codec import Limits

@@ -42,7 +42,7 @@ def quiet() -> Iterator[None]:
 @pytest.mark.fault(17, 24, 29, 30, 31, 32)
 @pytest.mark.fault(33, 34, 35, 38)
 @pytest.mark.fault(89, 95)
-@pytest.mark.promise(1, 2, 3, 4, 7, 8, 13)
+@pytest.mark.promise(1, 2, 3, 4, 7, 13)
 @pytest.mark.parametrize("chunk", range(CHUNKS))
 def test_no_world_of_a_thousand_breaks_a_promise(chunk: int, quiet: None, tmp_path: Path) -> None:
     totals = totals_of(range(chunk * CHUNK, (chunk + 1) * CHUNK), MIXED)

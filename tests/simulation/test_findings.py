@@ -12,7 +12,6 @@ from tests.simulation.campaign import undisturbed
 from tests.simulation.workload import LIMITS, REGISTRY, Order, Work, Workload, place
 
 
-@pytest.mark.fault(101)
 def test_workers_do_not_hammer_a_store_whose_due_rows_are_locked_by_others(monkeypatch: pytest.MonkeyPatch) -> None:
     claims = 0
 
