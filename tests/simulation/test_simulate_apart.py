@@ -198,7 +198,8 @@ def test_futures_that_are_done_at_once_come_in_the_same_order_in_every_run() -> 
 def configured() -> Iterator[CapturingLogger]:
     """A user's own structlog configuration, which binds loggers for good."""
     lines = CapturingLogger()
-    for kept in our_loggers():  # by whoever configured logs before in this process
+    structlog.reset_defaults()  # what is not named below would stay as somebody else left it, a level for one
+    for kept in our_loggers():
         kept.pop("bind", None)
     structlog.configure(logger_factory=lambda *_: lines, processors=[], cache_logger_on_first_use=True)
     yield lines
