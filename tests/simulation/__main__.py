@@ -24,8 +24,9 @@ def main(arguments: list[str] | None = None) -> int:
     if options.mutants:
         return _record_mutants()
     seed = int(options.seed) if options.seed else SystemRandom().randrange(10**9)
-    seconds = None if options.schedules else options.seconds
-    limit = f"{options.schedules:,} schedules" if options.schedules else f"{seconds:g} s"
+    seconds = 60.0 if options.schedules is None and options.seconds is None else options.seconds
+    limits = [f"{options.schedules:,} schedules"] if options.schedules else []
+    limit = " or ".join(limits + ([f"{seconds:g} s"] if seconds else []))
     _say(f"seed {seed}, {limit}, {options.jobs} processes, store {options.store}")
     totals = campaign(
         first=seed,
@@ -54,8 +55,8 @@ def _say(text: str) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=60.0, help="how long (default: 60)")
-    parser.add_argument("--schedules", type=int, help="how many worlds, however long it takes")
+    parser.add_argument("--seconds", type=float, help="how long (default: 60, or as long as the schedules take)")
+    parser.add_argument("--schedules", type=int, help="how many worlds, if the seconds allow")
     parser.add_argument("--seed", default="", help="the first seed; empty: a fresh one")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes (default: one per core)")
     parser.add_argument("--store", choices=(*STORES, MIXED), default=MIXED, help="of the worlds (default: mixed)")
