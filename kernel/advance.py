@@ -113,8 +113,8 @@ class _Walk:
         self.open_after(stage.id, ())
 
     def _add(self, stage: StagePlan, inputs: Sequence[Payload | None]) -> None:
-        run, at = self._run, self._at
-        later = run.start_at if run.start_at is not None and run.start_at > at else None
+        run = self._run
+        at = self._at if run.start_at is None else max(self._at, run.start_at)
         ready = len(inputs) if stage.max_parallel is None else min(stage.max_parallel, len(inputs))
         for index, element in enumerate(inputs):
             self._jobs.append(
@@ -125,8 +125,8 @@ class _Walk:
                     route=self._plan.route,
                     phase=JobPhase.READY if index < ready else JobPhase.PARKED,
                     priority=run.priority,
-                    available_at=later or at,
-                    not_before=later,
+                    available_at=at,
+                    not_before=run.start_at,  # though it be past: the store's clock may be set back
                     max_attempts=stage.retry.max_attempts,
                     input=element,
                 )

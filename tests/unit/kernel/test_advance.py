@@ -51,9 +51,9 @@ def test_a_delayed_run_keeps_its_moment_as_one_that_no_wake_up_hurries() -> None
     assert (job.available_at, job.not_before) == (later, later)
 
 
-def test_a_start_in_the_past_is_a_start_now() -> None:
+def test_a_start_in_the_past_is_a_start_now_and_keeps_its_moment_should_the_clock_be_set_back() -> None:
     (job,) = initial_state(RunState(run=run(start_at=NOW - SECOND), stages={}), LINE, NOW, None).jobs
-    assert (job.available_at, job.not_before) == (NOW, None)
+    assert (job.available_at, job.not_before) == (NOW, NOW - SECOND)
 
 
 def test_the_next_stage_follows() -> None:
