@@ -1,4 +1,4 @@
-"""What all tests share: how property tests draw their examples."""
+"""What all tests share: how property tests draw their examples, and the servers that tests may ask for."""
 
 import os
 
@@ -8,3 +8,5 @@ from hypothesis import settings
 settings.register_profile("dev", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True, database=None, print_blob=True)
 settings.load_profile("ci" if os.environ.get("CI") == "true" else "dev")
+
+pytest_plugins = ["tests.postgres.fixtures"]
