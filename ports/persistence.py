@@ -1,4 +1,4 @@
-"""Persistence: where runs live. One store, asked through four small protocols, each named for who needs it.
+"""Persistence: where runs live. One store, asked through five small protocols, each named for who needs it.
 
 What every caller may rely on:
 
@@ -18,6 +18,7 @@ from mainspring.ports.names import Fingerprint, LeaseId, Route, RunId, SignalId,
 from mainspring.ports.records import (
     Answer,
     AttemptRecord,
+    Backlog,
     Event,
     ExpiredLease,
     ExtendAnswer,
@@ -30,6 +31,7 @@ from mainspring.ports.records import (
     RunState,
     Signal,
     StageRecord,
+    Swept,
     WorkerRecord,
 )
 
@@ -163,6 +165,14 @@ class UpkeepStore(Protocol):
         """All recorded workers, by id."""
         ...
 
+    async def backlog(self, most: int = 1_000) -> Backlog:
+        """What waits, by route, in one snapshot. Cheap however much that is: no count goes beyond ``most``.
+
+        ``most`` bounds each route's due and later jobs and the events; leased, parked and blocked jobs are counted
+        among the first ``most`` of the whole store. Jobs that only a wake-up makes due are not counted.
+        """
+        ...
+
 
 class OutboxStore(Protocol):
     """What the relay needs. Settling what it published is a Change."""
@@ -192,7 +202,32 @@ class OutboxStore(Protocol):
         ...
 
 
-class Persistence(RunStore, LeaseStore, UpkeepStore, OutboxStore, Protocol):
+class RetentionStore(Protocol):
+    """What keeps the tables lean: set-wise writes that decide nothing. Ages are told by the store's time.
+
+    A swept run leaves a tombstone: it says that the run was here and is gone, so that what is left of it elsewhere (its
+    blobs) can be told from what another store may need. While it stands, ``commit`` refuses to create a run of that id.
+    """
+
+    async def sweep(self, *, runs: timedelta | None, answers: timedelta | None, limit: int) -> Swept:
+        """Delete up to ``limit`` runs that ended at least ``runs`` ago, and as many answers of at least that age.
+
+        None: none of them. The oldest go first. With a run go all its rows: stages, attempts, signals, tags; its key is
+        free again. Stays: a run that is not terminal or has a job; of which an event waits to be published, or a dead
+        letter to be looked at; whose parent or child is not terminal. Rows that others hold locked are passed over.
+        """
+        ...
+
+    async def tombstones(self, age: timedelta, limit: int) -> list[RunId]:
+        """Runs that were swept at least ``age`` ago and whose tombstones still stand, the oldest first."""
+        ...
+
+    async def lift_tombstones(self, run_ids: Collection[RunId]) -> None:
+        """Delete these tombstones, those that are there: nothing is left of these runs."""
+        ...
+
+
+class Persistence(RunStore, LeaseStore, UpkeepStore, OutboxStore, RetentionStore, Protocol):
     """All of it: what an adapter gives."""
 
     async def close(self) -> None:

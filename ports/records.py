@@ -300,6 +300,29 @@ class WorkerRecord:
     seen_at: datetime
 
 
+@attrs.frozen(kw_only=True)
+class RouteBacklog:
+    """What waits on one route. No count is greater than what was asked for; one that stands at it may be more."""
+
+    route: Route
+    ready_due: int = 0  #: claimable now
+    ready_later: int = 0  #: claimable at a later moment: retries, delayed starts
+    leased: int = 0
+    parked: int = 0
+    blocked: int = 0
+    oldest_due: datetime | None = None  #: since when the one that is due longest is
+
+
+@attrs.frozen(kw_only=True)
+class Backlog:
+    """What waits in the store, for operators to look at."""
+
+    at: datetime  #: the store's time
+    routes: tuple[RouteBacklog, ...] = ()  #: those on which anything waits, by route
+    unpublished: int = 0  #: events in the outbox, counted likewise
+    oldest_event: datetime | None = None  #: when the oldest of them happened
+
+
 @attrs.frozen(kw_only=True, slots=False)
 class RunFilter:
     """Which runs to list; every field that is set must hold."""
@@ -329,6 +352,14 @@ class ExpiredLease:
 
     job: Job
     run_status: RunStatus
+
+
+@attrs.frozen(kw_only=True)
+class Swept:
+    """What a sweep deleted."""
+
+    runs: tuple[RunId, ...] = ()  #: with all their rows; each has left a tombstone
+    answers: int = 0
 
 
 @attrs.frozen(kw_only=True)

@@ -102,10 +102,12 @@ def relay_held(store: MemoryStore, change: Change) -> str | None:
 
 
 def run_is_new(store: MemoryStore, change: Change) -> str | None:
-    """No run has the id."""
-    if change.create is None or store.runs.get(change.create.id) is None:
+    """No run has the id, nor had it lately."""
+    if change.create is None:
         return None
-    return f"run {change.create.id} exists"
+    if store.runs.get(change.create.id) is not None:
+        return f"run {change.create.id} exists"
+    return None if store.tombstones.get(change.create.id) is None else f"run {change.create.id} was here and is gone"
 
 
 def key_is_free(store: MemoryStore, change: Change) -> str | None:

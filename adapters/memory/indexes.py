@@ -107,6 +107,18 @@ class JobIndex:
         firsts = (w.first() for route in set(routes) for w in self._waiting.get(route, {}).values())
         return min((entry[0] for entry in firsts if entry is not None), default=None)
 
+    def ready(self, now: datetime, most: int) -> dict[Route, tuple[int, int, datetime | None]]:
+        """Of each route: how many jobs are due, how many will be, each at most so many; since when the first is due."""
+        found: dict[Route, tuple[int, int, datetime | None]] = {}
+        for route, priorities in self._waiting.items():
+            levels = list(priorities.values())
+            due = sum(level.count_until(now) for level in levels)
+            later = sum(map(len, levels)) - due
+            if due or later:
+                first = min(entry[0] for level in levels if (entry := level.first()) is not None)
+                found[route] = (min(due, most), min(later, most), first if due else None)
+        return found
+
     def changed(self, before: Job | None, after: Job | None) -> None:
         """Watch the table of jobs."""
         self._tallies.job_changed(before, after)

@@ -10,7 +10,7 @@ from mainspring.adapters.memory.row_locks import LockKey
 from mainspring.adapters.memory.store import MemoryStore
 from mainspring.ports.change import Change
 from mainspring.ports.names import RunId
-from mainspring.ports.records import JobKey
+from mainspring.ports.records import Answer, JobKey, Run
 
 Part = Callable[[MemoryStore, Change], Iterable[LockKey]]
 
@@ -27,6 +27,18 @@ def run(run_id: RunId) -> LockKey:
 def job(key: JobKey) -> LockKey:
     """The lock of a job's row."""
     return (_JOB, "job", key.run_id, key.stage, key.index)
+
+
+def run_keys(run: Run) -> Iterator[LockKey]:
+    """The locks of a run's unique keys."""
+    yield (_UNIQUE, "run id", run.id)
+    if run.key is not None:
+        yield (_UNIQUE, "run key", run.workflow, run.key)
+
+
+def answer(answer: Answer) -> LockKey:
+    """The lock of an answer's unique key."""
+    return (_UNIQUE, "answer", answer.command, answer.key)
 
 
 def runs(_store: MemoryStore, change: Change) -> Iterator[LockKey]:
@@ -68,13 +80,11 @@ def relay(_store: MemoryStore, change: Change) -> Iterator[LockKey]:
 def unique_keys(_store: MemoryStore, change: Change) -> Iterator[LockKey]:
     """Every gate of the Change."""
     if change.create is not None:
-        yield (_UNIQUE, "run id", change.create.id)
-        if change.create.key is not None:
-            yield (_UNIQUE, "run key", change.create.workflow, change.create.key)
+        yield from run_keys(change.create)
     for signal in change.signals:
         yield (_UNIQUE, "signal", signal.run_id, signal.id)
     if change.answer is not None:
-        yield (_UNIQUE, "answer", change.answer.command, change.answer.key)
+        yield answer(change.answer)
     for record in change.stages:
         yield (_UNIQUE, "stage", record.run_id, record.stage, record.index)
 

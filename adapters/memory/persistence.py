@@ -6,7 +6,8 @@ from itertools import islice
 from operator import attrgetter
 from typing import TypeVar
 
-from mainspring.adapters.memory import claims, relay, writes
+from mainspring.adapters.memory import claims, relay, sweeping, writes
+from mainspring.adapters.memory.backlog import backlog
 from mainspring.adapters.memory.points import Point, straight_on
 from mainspring.adapters.memory.store import MemoryStore
 from mainspring.ports.change import Change
@@ -17,6 +18,7 @@ from mainspring.ports.records import (
     TERMINAL_RUN_STATUSES,
     Answer,
     AttemptRecord,
+    Backlog,
     Event,
     ExpiredLease,
     ExtendAnswer,
@@ -29,6 +31,7 @@ from mainspring.ports.records import (
     RunState,
     Signal,
     StageRecord,
+    Swept,
     WorkerRecord,
 )
 
@@ -201,6 +204,9 @@ class MemoryPersistence:
     async def workers(self) -> list[WorkerRecord]:
         return await self._at("workers", lambda store: sorted(store.workers.rows(), key=attrgetter("id")))
 
+    async def backlog(self, most: int = 1_000) -> Backlog:
+        return await self._at("backlog", lambda store: backlog(store, most))
+
     # OutboxStore
 
     async def events_written(self) -> bool:
@@ -223,6 +229,20 @@ class MemoryPersistence:
 
     async def dead_letters(self, limit: int) -> list[tuple[Event, str]]:
         return await self._at("dead_letters", lambda store: relay.dead_letters(store, limit))
+
+    # RetentionStore
+
+    async def sweep(self, *, runs: timedelta | None, answers: timedelta | None, limit: int) -> Swept:
+        def write(store: MemoryStore) -> Swept:
+            return sweeping.sweep(store, sweeping.found(store, runs, answers, limit))
+
+        return await self._at("sweep", write)
+
+    async def tombstones(self, age: timedelta, limit: int) -> list[RunId]:
+        return await self._at("tombstones", lambda store: sweeping.tombstones(store, age, limit))
+
+    async def lift_tombstones(self, run_ids: Collection[RunId]) -> None:
+        await self._at("lift_tombstones", lambda store: sweeping.lift(store, run_ids))
 
     async def close(self) -> None:
         """Let go of the store; it lives on for its other clients."""

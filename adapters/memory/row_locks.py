@@ -70,6 +70,17 @@ class RowLocks:
             return True
         return lock.holder is holder
 
+    def take_all(self, holder: Holder, keys: Iterable[LockKey]) -> bool:
+        """Take all of these locks, or (if another holds one of them) none; whether the holder has them now.
+
+        Raises:
+            UnavailableError: likewise.
+        """
+        wanted = list(keys)
+        if any(key in self._locks and self._locks[key].holder is not holder for key in wanted):
+            return False
+        return all(self.take(holder, key) for key in wanted)
+
     async def lock(self, holder: Holder, keys: Iterable[LockKey], timeout: timedelta) -> None:
         """Take the locks one after the other, waiting up to ``timeout`` for each.
 

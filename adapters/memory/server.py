@@ -5,9 +5,9 @@ rows, looks at them, lets others run, and then writes what it decided without an
 Others see nothing of it until all of it is there. Unlike its sibling it needs an event loop.
 
 One client is one process. Its Changes are committed in groups: while one batch is written the next one fills.
-Besides ``<method>:before`` and ``<method>:after`` it passes ``commit:locked`` (once a batch), ``claim:locked`` and
-``extend:locked``, holding its locks, with everything decided and nothing written; what a hook raises there is a
-transaction that was rolled back.
+Besides ``<method>:before`` and ``<method>:after`` it passes ``commit:locked`` (once a batch), ``claim:locked``,
+``extend:locked`` and ``sweep:locked``, holding its locks, with everything decided and nothing written; what a hook
+raises there is a transaction that was rolled back.
 """
 
 import asyncio
@@ -17,21 +17,30 @@ from typing import TypeVar
 
 import attrs
 
-from mainspring.adapters.memory import batches, claims, guards, lock_sets, relay, writes
-from mainspring.adapters.memory.batches import Handed
+from mainspring.adapters.memory import claims, guards, lock_sets, relay, sweeping, writes
 from mainspring.adapters.memory.persistence import MemoryPersistence
 from mainspring.adapters.memory.points import Point, straight_on
 from mainspring.adapters.memory.row_locks import Holder, RowLocks
 from mainspring.adapters.memory.store import MemoryStore
+from mainspring.ports import batches
 from mainspring.ports.change import Change
 from mainspring.ports.clock import Clock, Ids
 from mainspring.ports.errors import PortError, StaleChange, UnavailableError
 from mainspring.ports.names import LeaseId, Route, WorkerId
-from mainspring.ports.records import ExtendAnswer, JobKey, Lease
+from mainspring.ports.records import ExtendAnswer, JobKey, Lease, Swept
 
 T = TypeVar("T")
 
 LOCK_TIMEOUT = timedelta(seconds=5)
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Handed:
+    """A Change that was handed in, and who waits for its verdict."""
+
+    change: Change
+    verdict: asyncio.Future[None]
+    uses: batches.Uses
 
 
 class ServerPersistence(MemoryPersistence):
@@ -209,6 +218,20 @@ class ServerPersistence(MemoryPersistence):
             return answers
 
         return await self._around("extend", lambda: self._holding(write))
+
+    async def sweep(self, *, runs: timedelta | None, answers: timedelta | None, limit: int) -> Swept:
+        async def write(holder: Holder) -> Swept:
+            with self.store.lock:
+                found = sweeping.found(
+                    self.store, runs, answers, limit, lambda keys: self._locks.take_all(holder, keys)
+                )
+            if found.nothing:
+                return Swept()
+            await self._locked("sweep", holder)
+            with self.store.lock:
+                return sweeping.sweep(self.store, found)
+
+        return await self._around("sweep", lambda: self._holding(write))
 
     async def lease_relay(self, lease_id: LeaseId, length: timedelta) -> bool:
         return await self._with_relay("lease_relay", lambda store: relay.lease(store, lease_id, length))

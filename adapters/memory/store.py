@@ -78,6 +78,14 @@ class DeadLetter:
     error: str
 
 
+@attrs.frozen(kw_only=True, order=True)
+class Tombstone:
+    """A run that was swept, and when."""
+
+    at: datetime
+    run_id: RunId
+
+
 class MemoryStore:
     """All tables. Hold ``lock`` while reading several or writing any.
 
@@ -104,6 +112,8 @@ class MemoryStore:
         self.signals: Table[tuple[RunId, SignalId], Signal] = Table("signals", self.signals_by_run.changed)
         self.counters: Table[RunId, Counters] = Table("counters")
         self.answers: Table[tuple[str, str], Answer] = Table("answers")
+        self.answered: Table[tuple[str, str], datetime] = Table("answered")  #: when each answer was given
+        self.tombstones: Table[RunId, Tombstone] = Table("tombstones")
         self.graphs: Table[Fingerprint, Graph] = Table("graphs")
         self.workers: Table[WorkerId, WorkerRecord] = Table("workers")
         self.outbox: Table[tuple[RunId, int], Outgoing] = Table("outbox", self.outbox_index.changed)

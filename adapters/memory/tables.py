@@ -3,8 +3,9 @@
 The one rule: a row only ever changes through ``Table.write``, so that no index tells another story than the rows.
 """
 
-from bisect import bisect_left, insort
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Hashable, Iterator, Sequence
+from operator import itemgetter
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import attrs
@@ -40,6 +41,10 @@ class Ordered(Generic[T]):
     def first(self) -> T | None:
         """The smallest entry, or None."""
         return self._entries[0] if self._entries else None
+
+    def count_until(self, first: Any) -> int:
+        """How many entries begin with this or less."""
+        return bisect_right(self._entries, first, key=itemgetter(0))
 
     def descending(self, below: T | None) -> Iterator[T]:
         """Entries from the greatest (below ``below``, if given) to the smallest."""

@@ -66,6 +66,7 @@ def signals_received(store: MemoryStore, change: Change, transaction: Transactio
 def answer_remembered(store: MemoryStore, change: Change, transaction: Transaction) -> None:
     """What the command answered."""
     if change.answer is not None:
+        transaction.put(store.answered, (change.answer.command, change.answer.key), store.clock.now())
         transaction.put(store.answers, (change.answer.command, change.answer.key), change.answer)
 
 

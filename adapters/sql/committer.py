@@ -4,6 +4,9 @@ Rule: it knows neither a database nor a clock. ``commit(change)`` joins the open
 durable; while one batch is written the next one fills. There is no timer: a lone Change is written at once, and under
 load the batches grow by themselves to what arrives during one write.
 
+A writer that checks all Changes of a batch before it writes any gives ``uses``: then a batch holds only Changes that go
+together (:mod:`mainspring.ports.batches`).
+
 The writer is a coroutine function that takes a batch and answers one verdict per Change, in order: None if it was
 written, or the error that its waiter shall get. If it raises, every waiter of the batch gets that error.
 
@@ -12,18 +15,27 @@ that is cancelled hurts nobody: its Change is in the batch and is written with i
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context
 from typing import TypeAlias
 
 import attrs
 
+from mainspring.ports.batches import Uses, next_batch
 from mainspring.ports.change import Change
 
 Verdict: TypeAlias = Exception | None
 Writer: TypeAlias = Callable[[Sequence[Change]], Awaitable[Sequence[Verdict]]]
-_Entry: TypeAlias = tuple[Change, asyncio.Future[None]]
+_NO_USES: Uses = {}
+
+
+@attrs.frozen(eq=False)
+class _Entry:
+    """A Change that was handed in, and who waits for its verdict."""
+
+    change: Change
+    future: asyncio.Future[None]
+    uses: Uses
 
 
 @attrs.define
@@ -31,7 +43,7 @@ class _Lane:
     """The batches of one event loop."""
 
     loop: asyncio.AbstractEventLoop
-    waiting: deque[_Entry] = attrs.field(factory=deque[_Entry])
+    waiting: list[_Entry] = attrs.field(factory=list[_Entry])
     writing: asyncio.Task[None] | None = None
 
 
@@ -42,10 +54,19 @@ class Committer:
         write: writes one batch; see the module.
         max_batch: how many Changes are written together at most.
         context: in which they are written; an empty one, if not given.
+        uses: what a Change uses of a batch; nothing, if not given.
     """
 
-    def __init__(self, write: Writer, *, max_batch: int = 500, context: Context | None = None) -> None:
+    def __init__(
+        self,
+        write: Writer,
+        *,
+        max_batch: int = 500,
+        context: Context | None = None,
+        uses: Callable[[Change], Uses] | None = None,
+    ) -> None:
         self._write = write
+        self._uses = uses
         self._max_batch = max_batch
         self._lanes: dict[int, _Lane] = {}
         self._context = Context() if context is None else context
@@ -59,7 +80,7 @@ class Committer:
         loop = asyncio.get_running_loop()
         lane = self._lane(loop)
         future: asyncio.Future[None] = loop.create_future()
-        lane.waiting.append((change, future))
+        lane.waiting.append(_Entry(change, future, _NO_USES if self._uses is None else self._uses(change)))
         if lane.writing is None:
             # A context of its own: the task belongs to all who wait, not to the one who happened to come first.
             lane.writing = self._context.copy().run(loop.create_task, self._drain(lane))
@@ -86,26 +107,31 @@ class Committer:
         try:
             while lane.waiting:
                 await asyncio.sleep(0)  # everybody who is ready in this pass of the loop joins
-                batch = [lane.waiting.popleft() for _ in range(min(len(lane.waiting), self._max_batch))]
+                batch, lane.waiting = self._next(lane.waiting)
                 await self._write_batch(batch)
         except asyncio.CancelledError:
             # Only a loop that is being torn down cancels this task; nobody may wait for it for ever.
-            for _, future in (*batch, *lane.waiting):
-                future.cancel()
+            for entry in (*batch, *lane.waiting):
+                entry.future.cancel()
             lane.waiting.clear()
             raise
         finally:
             lane.writing = None
 
+    def _next(self, waiting: list[_Entry]) -> tuple[list[_Entry], list[_Entry]]:
+        if self._uses is None:
+            return waiting[: self._max_batch], waiting[self._max_batch :]
+        return next_batch(waiting, self._max_batch)
+
     async def _write_batch(self, batch: list[_Entry]) -> None:
         try:
-            verdicts = await self._write([change for change, _ in batch])
+            verdicts = await self._write([entry.change for entry in batch])
         except Exception as error:  # noqa: BLE001  whoever waits for the batch gets it
-            for _, future in batch:
-                _settle(future, error)
+            for entry in batch:
+                _settle(entry.future, error)
             return
-        for (_, future), verdict in zip(batch, verdicts, strict=True):
-            _settle(future, verdict)
+        for entry, verdict in zip(batch, verdicts, strict=True):
+            _settle(entry.future, verdict)
 
 
 def _settle(future: asyncio.Future[None], verdict: Verdict) -> None:

@@ -19,6 +19,9 @@ JOB_IS_READY = f"lease_id is null and phase = '{JobPhase.READY.value}' and avail
 
 JOB_IS_LEASED = "lease_until is not null"
 
+#: A job that nothing but a decision makes ready.
+JOB_IS_HELD = f"phase <> '{JobPhase.READY.value}'"
+
 RUN_HAS_KEY = "key is not null"
 
 #: A run that is not terminal and must end by a moment.
@@ -34,5 +37,10 @@ STAGE_COUNTS = ", ".join(
 )
 #: How many jobs of a stage are active (a blocked one is: it is there, and not beyond a bound), and how many are parked.
 JOB_COUNTS = ", ".join(f"count(case when phase {sign} '{JobPhase.PARKED.value}' then 1 end)" for sign in ("<>", "="))
+
+#: A swept run's tombstone is the answer that is remembered of its sweep, under its id.
+TOMBSTONE = "retention.sweep"
+
+RUN_HAS_PARENT = "parent_run is not null"
 
 RUN_IS_TERMINAL = f"status in ({_listed(TERMINAL_RUN_STATUSES)})"

@@ -7,8 +7,8 @@ from functools import lru_cache
 from typing import Any
 
 import attrs
-from sqlalchemy import Select, bindparam, select, text
-from sqlalchemy.dialects import sqlite
+from sqlalchemy import Dialect, Select, bindparam, select, text
+from sqlalchemy.dialects import postgresql, sqlite
 
 from mainspring.adapters.sql.moments import to_micros
 from mainspring.adapters.sql.predicates import RUN_IS_NOTABLE
@@ -34,7 +34,19 @@ class _Shape:
 
 def sqlite_runs(where: RunFilter, *, limit: int, before: RunId | None) -> tuple[str, dict[str, Any]]:
     """The statement and parameters that list matching runs, newest first."""
-    shape = _Shape(
+    statement, constants = _sqlite_text(_shape(where, before))
+    return statement, {**constants, **_values(where, limit, before)}
+
+
+def postgres_runs(where: RunFilter, *, limit: int, before: RunId | None) -> tuple[bytes, list[Any]]:
+    """The same for PostgreSQL, whose parameters are numbered."""
+    statement, names = _postgres_text(_shape(where, before))
+    values = _values(where, limit, before)
+    return statement, [values[name] for name in names]
+
+
+def _shape(where: RunFilter, before: RunId | None) -> _Shape:
+    return _Shape(
         workflow=where.workflow is not None,
         statuses=len(where.status),
         notable=bool(where.status) and RunStatus.COMPLETED not in where.status,
@@ -44,6 +56,9 @@ def sqlite_runs(where: RunFilter, *, limit: int, before: RunId | None) -> tuple[
         created_before=where.created_before is not None,
         before=before is not None,
     )
+
+
+def _values(where: RunFilter, limit: int, before: RunId | None) -> dict[str, Any]:
     values: dict[str, Any] = {
         "workflow": where.workflow,
         "tag": where.tag,
@@ -54,8 +69,7 @@ def sqlite_runs(where: RunFilter, *, limit: int, before: RunId | None) -> tuple[
     }
     given = {name: value for name, value in values.items() if value is not None}
     statuses = {f"status_{place}": status.value for place, status in enumerate(where.status)}
-    statement, constants = _sqlite_text(shape)
-    return statement, {**constants, **given, **statuses, "limit": limit}
+    return {**given, **statuses, "limit": limit}
 
 
 @lru_cache(maxsize=256)
@@ -63,6 +77,14 @@ def _sqlite_text(shape: _Shape) -> tuple[str, dict[str, Any]]:
     """The text, and the parameters that the compiler added (SQLite's dialect writes an offset of 0)."""
     compiled = _runs(shape).compile(dialect=sqlite.dialect(paramstyle="named"))
     return str(compiled), {name: value for name, value in compiled.params.items() if value is not None}
+
+
+@lru_cache(maxsize=256)
+def _postgres_text(shape: _Shape) -> tuple[bytes, list[str]]:
+    """The text, and the names of its parameters in their order."""
+    dialect: Dialect = postgresql.dialect(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
+    compiled = _runs(shape).compile(dialect=dialect)
+    return str(compiled).encode(), list(compiled.positiontup or ())
 
 
 def _runs(shape: _Shape) -> Select[Any]:

@@ -13,7 +13,7 @@ from typing import Any
 
 import attrs
 
-from mainspring.adapters.sql import sqlite_claim, sqlite_read
+from mainspring.adapters.sql import sqlite_backlog, sqlite_claim, sqlite_read, sqlite_sweep
 from mainspring.adapters.sql import sqlite_statements as sql
 from mainspring.adapters.sql.committer import Committer, Verdict
 from mainspring.adapters.sql.moments import maybe_from_micros, span
@@ -34,6 +34,7 @@ from mainspring.ports.names import Fingerprint, LeaseId, Route, RunId, SignalId,
 from mainspring.ports.records import (
     Answer,
     AttemptRecord,
+    Backlog,
     Event,
     ExpiredLease,
     ExtendAnswer,
@@ -46,6 +47,7 @@ from mainspring.ports.records import (
     RunState,
     Signal,
     StageRecord,
+    Swept,
     WorkerRecord,
 )
 
@@ -229,6 +231,9 @@ class SQLitePersistence:
     async def workers(self) -> list[WorkerRecord]:
         return await self._thread.read(sqlite_read.workers)
 
+    async def backlog(self, most: int = 1_000) -> Backlog:
+        return await self._thread.read(lambda tx: sqlite_backlog.backlog(tx, most))
+
     # OutboxStore
 
     async def events_written(self) -> bool:
@@ -251,6 +256,21 @@ class SQLitePersistence:
 
     async def dead_letters(self, limit: int) -> list[tuple[Event, str]]:
         return await self._thread.read(lambda tx: sqlite_read.dead_letters(tx, max(limit, 0)))
+
+    # RetentionStore
+
+    async def sweep(self, *, runs: timedelta | None, answers: timedelta | None, limit: int) -> Swept:
+        asked = sqlite_sweep.Sweep(runs=runs, answers=answers, limit=max(limit, 0))
+        return await self._thread.write(
+            lambda tx: sqlite_sweep.sweep(tx, asked), peek=lambda tx: sqlite_sweep.nothing_to_sweep(tx, asked)
+        )
+
+    async def tombstones(self, age: timedelta, limit: int) -> list[RunId]:
+        return await self._thread.read(lambda tx: sqlite_sweep.tombstones(tx, age, max(limit, 0)))
+
+    async def lift_tombstones(self, run_ids: Collection[RunId]) -> None:
+        if run_ids:
+            await self._thread.write(lambda tx: sqlite_sweep.lift(tx, run_ids))
 
     async def _do(self, statement: str, *row: Any) -> None:
         def work(tx: Transaction) -> None:

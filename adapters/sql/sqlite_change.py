@@ -84,6 +84,9 @@ def _guards(tx: Transaction, change: Change) -> str | None:
 
 def _gates(tx: Transaction, change: Change) -> str | None:
     execute = tx.execute
+    create = change.create
+    if create is not None and execute(sql.TOMBSTONE_GATE, (create.id,)).fetchone() is not None:
+        return f"run {create.id} was here and is gone"
     for signal in change.signals:
         if execute(sql.SIGNAL_GATE, (signal.run_id, signal.id)).fetchone() is not None:
             return f"run {signal.run_id} received the signal {signal.id!r} before"

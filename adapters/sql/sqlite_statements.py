@@ -22,6 +22,7 @@ from mainspring.adapters.sql.predicates import (
     RUN_IS_ACTIVE,
     RUN_IS_TERMINAL,
     STAGE_COUNTS,
+    TOMBSTONE,
 )
 from mainspring.adapters.sql.rows import (
     ANSWER_COLUMNS,
@@ -52,6 +53,7 @@ RUN_GUARD = "select 1 from runs where id = ? and revision = ?"
 RELAY_GUARD = "select 1 from leases where name = ? and lease_id = ?"
 SIGNAL_GATE = "select 1 from signals where run_id = ? and id = ?"
 ANSWER_GATE = "select 1 from answers where command = ? and key = ?"
+TOMBSTONE_GATE = f"select 1 from answers where command = '{TOMBSTONE}' and key = ?"  # noqa: S608
 STAGE_GATE = f"select 1 from stages where {_JOB}"  # noqa: S608
 
 # -- writes of a Change ---------------------------------------------------------------------------------------------

@@ -3,7 +3,8 @@
 Rule: nothing here runs on the hot path. The hot statements name the same columns in the order of
 :mod:`mainspring.adapters.sql.rows`, and a test compares the two.
 
-Moments are integers (microseconds since the epoch, UTC) in SQLite and ``timestamptz`` elsewhere. Payloads are text.
+Moments are integers: microseconds since the epoch, UTC. Payloads are text. Ids of runs and leases are ``uuid`` where
+there is such a type, other texts sort by their code points everywhere.
 There are no foreign keys: rows are written by guarded Changes only, and checking references would double the work.
 """
 
@@ -11,13 +12,26 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import BigInteger, Column, Dialect, Index, Integer, MetaData, Table, Text, text
-from sqlalchemy.dialects.postgresql import TIMESTAMP
-from sqlalchemy.types import TypeDecorator, TypeEngine
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.types import TypeDecorator
 
 from mainspring.adapters.sql.moments import from_micros, to_micros
-from mainspring.adapters.sql.predicates import JOB_IS_LEASED, JOB_IS_READY, RUN_HAS_KEY, RUN_IS_ACTIVE, RUN_IS_NOTABLE
+from mainspring.adapters.sql.predicates import (
+    JOB_IS_HELD,
+    JOB_IS_LEASED,
+    JOB_IS_READY,
+    RUN_HAS_KEY,
+    RUN_HAS_PARENT,
+    RUN_IS_ACTIVE,
+    RUN_IS_NOTABLE,
+    RUN_IS_TERMINAL,
+)
 
 metadata = MetaData()
+
+#: Sorted by code points, as Python and SQLite do, whatever the database's own order is.
+_TEXT = Text().with_variant(postgresql.TEXT(collation="C"), "postgresql")
+_ID = Text().with_variant(postgresql.UUID(as_uuid=False), "postgresql")
 
 
 class Moment(TypeDecorator[datetime]):
@@ -26,24 +40,21 @@ class Moment(TypeDecorator[datetime]):
     impl = BigInteger
     cache_ok = True
 
-    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        """The column's type in this dialect."""
-        if dialect.name == "postgresql":
-            return dialect.type_descriptor(TIMESTAMP(timezone=True))
-        return dialect.type_descriptor(BigInteger())
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:  # noqa: ARG002  all are alike
         """What the driver is given."""
-        return value if value is None or dialect.name == "postgresql" else to_micros(value)
+        return to_micros(value)
 
-    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+    def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
         """What a reader gets."""
-        moment: datetime | None = value if value is None or dialect.name == "postgresql" else from_micros(value)
-        return moment
+        return None if value is None else from_micros(value)
 
 
 def _text(name: str, *, null: bool = False, key: bool = False) -> Column[str]:
-    return Column(name, Text, nullable=null, primary_key=key)
+    return Column(name, _TEXT, nullable=null, primary_key=key)
+
+
+def _id(name: str, *, null: bool = False, key: bool = False) -> Column[str]:
+    return Column(name, _ID, nullable=null, primary_key=key)
 
 
 def _number(name: str, *, key: bool = False) -> Column[int]:
@@ -69,7 +80,7 @@ def _where(predicate: str) -> dict[str, Any]:
 runs = Table(
     "runs",
     metadata,
-    _text("id", key=True),
+    _id("id", key=True),
     _text("workflow"),
     _text("version"),
     _text("fingerprint"),
@@ -91,7 +102,7 @@ runs = Table(
     _text("output", null=True),
     _text("failure", null=True),
     _text("cancel_reason", null=True),
-    _text("parent_run", null=True),
+    _id("parent_run", null=True),
     _text("parent_step", null=True),
     _count("event_count"),
 )
@@ -99,13 +110,15 @@ Index("runs_key", runs.c.workflow, runs.c.key, unique=True, **_where(RUN_HAS_KEY
 Index("runs_by_workflow", runs.c.workflow, runs.c.id)
 Index("runs_by_status", runs.c.status, runs.c.id, **_where(RUN_IS_NOTABLE))
 Index("runs_deadline", runs.c.deadline, **_where(RUN_IS_ACTIVE))
+Index("runs_finished", runs.c.finished_at, **_where(RUN_IS_TERMINAL))
+Index("runs_parent", runs.c.parent_run, **_where(RUN_HAS_PARENT))
 
-run_tags = Table("run_tags", metadata, _text("tag", key=True), _text("run_id", key=True), **_CLUSTERED)
+run_tags = Table("run_tags", metadata, _text("tag", key=True), _id("run_id", key=True), **_CLUSTERED)
 
 stages = Table(
     "stages",
     metadata,
-    _text("run_id", key=True),
+    _id("run_id", key=True),
     _text("stage", key=True),
     _number("idx", key=True),
     _text("status"),
@@ -121,11 +134,11 @@ stages = Table(
 attempts = Table(
     "attempts",
     metadata,
-    _text("run_id", key=True),
+    _id("run_id", key=True),
     _text("stage", key=True),
     _number("idx", key=True),
     _number("attempt"),
-    _text("lease_id", key=True),
+    _id("lease_id", key=True),
     _text("worker"),
     _moment("started_at"),
     _moment("ended_at"),
@@ -136,7 +149,7 @@ attempts = Table(
 jobs = Table(
     "jobs",
     metadata,
-    _text("run_id", key=True),
+    _id("run_id", key=True),
     _text("stage", key=True),
     _number("idx", key=True),
     _text("route"),
@@ -148,7 +161,7 @@ jobs = Table(
     _number("max_attempts"),
     _number("wakes"),
     Column("token", BigInteger, nullable=False),
-    _text("lease_id", null=True),
+    _id("lease_id", null=True),
     _text("worker", null=True),
     _moment("lease_until", null=True),
     _moment("claimed_at", null=True),
@@ -158,11 +171,12 @@ jobs = Table(
 )
 Index("jobs_ready", jobs.c.route, jobs.c.priority, jobs.c.available_at, **_where(JOB_IS_READY))
 Index("jobs_leased", jobs.c.lease_until, **_where(JOB_IS_LEASED))
+Index("jobs_held", jobs.c.phase, jobs.c.route, **_where(JOB_IS_HELD))
 
 signals = Table(
     "signals",
     metadata,
-    _text("run_id", key=True),
+    _id("run_id", key=True),
     _number("seq", key=True),
     _text("id"),
     _text("name"),
@@ -183,13 +197,15 @@ answers = Table(
     **_CLUSTERED,
 )
 
+Index("answers_given", answers.c.answered_at)
+
 graphs = Table("graphs", metadata, _text("fingerprint", key=True), _text("shape"), **_CLUSTERED)
 
 outbox = Table(
     "outbox",
     metadata,
     Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
-    _text("run_id"),
+    _id("run_id"),
     _number("seq"),
     _text("type"),
     _moment("at"),
@@ -204,7 +220,7 @@ dead_letters = Table(
     "dead_letters",
     metadata,
     Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
-    _text("run_id"),
+    _id("run_id"),
     _number("seq"),
     _text("type"),
     _moment("at"),
@@ -215,7 +231,7 @@ dead_letters = Table(
 )
 Index("dead_letters_event", dead_letters.c.run_id, dead_letters.c.seq, unique=True)
 
-leases = Table("leases", metadata, _text("name", key=True), _text("lease_id"), _moment("until"), **_CLUSTERED)
+leases = Table("leases", metadata, _text("name", key=True), _id("lease_id"), _moment("until"), **_CLUSTERED)
 
 workers = Table(
     "workers",

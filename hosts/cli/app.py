@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from mainspring.hosts.cli import migrate_command, run_command, runs_commands, worker_command
+from mainspring.hosts.cli import doctor_command, migrate_command, run_command, runs_commands, worker_command
 from mainspring.hosts.cli.exits import EXIT_CODES, INTERNAL, CommandLine
 from mainspring.hosts.node_worker.watchdog import end_within
 
@@ -34,6 +34,7 @@ for _name, _command in (
     ("run", run_command.run),
     ("worker", worker_command.worker),
     ("migrate", migrate_command.migrate),
+    ("doctor", doctor_command.doctor),
 ):
     app.command(_name, help=_paragraphs(_command), epilog=EXIT_CODES)(_command)
 app.add_typer(runs_commands.app, name="runs")

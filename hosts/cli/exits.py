@@ -32,10 +32,10 @@ INTERRUPTED = 130
 BROKEN_PIPE = 141
 
 EXIT_CODES = (
-    f"Exit codes: {COMPLETED} done (run: completed), {FAILED} the run failed, {USAGE} wrong usage or input, "
-    f"{CANCELLED} the run was cancelled, {STORE} the store failed, {TIMED_OUT} timed out waiting, {WORKER_DIED} the "
-    f"worker died (start it anew), {LOOP_DEAD} its event loop was dead, {INTERNAL} a bug in Mainspring, {INTERRUPTED} "
-    "interrupted."
+    f"Exit codes: {COMPLETED} done (run: completed), {FAILED} the run failed (doctor: a check did), {USAGE} wrong "
+    f"usage or input, {CANCELLED} the run was cancelled, {STORE} the store failed, {TIMED_OUT} timed out waiting, "
+    f"{WORKER_DIED} the worker died (start it anew), {LOOP_DEAD} its event loop was dead, {INTERNAL} a bug in "
+    f"Mainspring, {INTERRUPTED} interrupted."
 )
 
 _DATABASE = "--database"

@@ -20,6 +20,7 @@ from mainspring.hosts.execution.payloads import Payloads
 from mainspring.hosts.node_worker.logs import configure
 from mainspring.ports.names import RunId
 from mainspring.ports.records import Run, RunStatus
+from mainspring.ports.trace import without_trace
 
 T = TypeVar("T")
 
@@ -127,9 +128,10 @@ def _with_store(url: str | None, use: Callable[[Mainspring], Awaitable[T]]) -> T
 async def _payloads(engine: Mainspring, run: Run) -> dict[str, Any]:
     parts = engine.parts
     store = Payloads(parts.codec, parts.blobs, parts.limits)
+    config = without_trace(run.config)
     texts = {
         "input": await store.text(run.input),
-        "config": None if run.config is None else await store.text(run.config),
+        "config": None if config is None else await store.text(config),
         "metadata": run.metadata,
         "output": await engine.client.output_text(run) if run.status is RunStatus.COMPLETED else None,
     }

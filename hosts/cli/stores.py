@@ -1,11 +1,14 @@
 """Which store a command works on, opened as the command needs it."""
 
+import asyncio
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mainspring.ports.errors import SchemaError, SettingsError
+from mainspring.ports.errors import PortError, SchemaError, SettingsError
 
 if TYPE_CHECKING:
     from mainspring.hosts.execution.parts import Parts
+    from mainspring.ports.diagnosis import Check
     from mainspring.settings import Settings
 
 
@@ -18,10 +21,10 @@ def settings() -> "Settings":
 
 def open_for_work(url: str | None) -> "Parts":
     """Open a store to execute on; an embedded one is created and brought up to date."""
-    from mainspring.engine import open_parts
+    from mainspring.engine import observed, open_parts
 
     said = settings()
-    return open_parts(url or said.database, blobs=said.blobs or None)
+    return observed(open_parts(url or said.database, blobs=said.blobs or None), tracing=said.tracing)
 
 
 def open_shared(url: str | None) -> "Parts":
@@ -60,19 +63,28 @@ def open_existing(url: str | None) -> "Parts":
 def _refuse_memory(url: str) -> None:
     if url.startswith("memory:"):
         raise SettingsError(
-            "memory:// lives in one process only, and no other one can see it; expected sqlite:///file.db"
+            "memory:// lives in one process only, and no other one can see it; expected sqlite:///file.db or"
+            " postgresql://user@host/database"
         )
 
 
-def migrate_store(url: str | None) -> tuple[str, str]:
+def migrate_store(url: str | None, worker_role: str | None = None) -> tuple[str, str]:
     """Create or update a store's schema; where it is, and its version.
 
+    Args:
+        url: of the store.
+        worker_role: a role of PostgreSQL that may work on it, and no more.
+
     Raises:
-        SettingsError: the URL names no store that has a schema.
+        SettingsError: the URL names no store that has a schema, or there is no such role.
         SchemaError: its schema is newer than this code.
     """
     chosen = url or settings().database
     _refuse_memory(chosen)
+    if chosen.startswith(("postgresql:", "postgres:")):
+        return _migrate_postgres(chosen, worker_role)
+    if worker_role is not None:
+        raise SettingsError("--worker-role is for PostgreSQL: who may use a SQLite file, its file permissions say")
     if not chosen.startswith("sqlite:"):
         open_for_work(chosen)  # says which stores are known
     from mainspring.adapters.sql.schema import NEWEST, migrate
@@ -83,3 +95,78 @@ def migrate_store(url: str | None) -> tuple[str, str]:
     place = f"sqlite:///{path}"
     migrate(place)
     return place, NEWEST
+
+
+def _migrate_postgres(url: str, worker_role: str | None) -> tuple[str, str]:
+    from mainspring.adapters.sql.postgres_location import locate
+    from mainspring.adapters.sql.postgres_open import migrate_postgres
+    from mainspring.adapters.sql.schema import NEWEST
+
+    migrate_postgres(url)
+    if worker_role is not None:
+        from mainspring.adapters.sql.postgres_privileges import grant_worker
+
+        grant_worker(url, worker_role)
+    return locate(url).shown, NEWEST
+
+
+def examine_store(url: str | None) -> "tuple[str, list[Check]]":
+    """Where a store is, and what an examination of it found.
+
+    Raises:
+        SettingsError: the URL names no store that can be examined.
+    """
+    said = settings()
+    chosen = url or said.database
+    _refuse_memory(chosen)
+    from mainspring.ports.diagnosis import Verdict
+
+    if chosen.startswith(("postgresql:", "postgres:")):
+        place, checks = _examine_postgres(chosen, said.blobs)
+    else:
+        if not chosen.startswith("sqlite:"):
+            open_for_work(chosen)  # says which stores are known
+        place, checks = _examine_sqlite(chosen, said.blobs)
+    if all(check.verdict is not Verdict.FAILURE for check in checks):
+        checks += asyncio.run(_leftovers(chosen))
+    return place, checks
+
+
+def _examine_postgres(url: str, blobs: str) -> "tuple[str, list[Check]]":
+    try:
+        from mainspring.adapters.sql.postgres_doctor import examine_postgres
+    except ImportError as error:
+        raise SettingsError("PostgreSQL needs psycopg; run: pip install 'mainspring[postgres]'") from error
+    from mainspring.adapters.filesystem.examining import examine_absence, examine_directory
+    from mainspring.adapters.sql.postgres_location import locate
+    from mainspring.adapters.system import SystemClock
+
+    checks = examine_postgres(url, SystemClock())
+    checks.append(examine_directory(Path(blobs), shared=True) if blobs else examine_absence())
+    return locate(url).shown, checks
+
+
+def _examine_sqlite(url: str, blobs: str) -> "tuple[str, list[Check]]":
+    from mainspring.adapters.filesystem.examining import examine_directory
+    from mainspring.adapters.sql.sqlite_doctor import examine_sqlite
+    from mainspring.adapters.sql.sqlite_location import locate
+
+    path = locate(url).path
+    checks = examine_sqlite(url)
+    checks.append(examine_directory(Path(blobs) if blobs else path.with_name(path.name + "-blobs"), shared=False))
+    return f"sqlite:///{path}", checks
+
+
+async def _leftovers(url: str) -> "list[Check]":
+    from mainspring.hosts.cli.leftovers import leftovers
+    from mainspring.ports.diagnosis import failed
+
+    try:
+        parts = open_existing(url)
+        try:
+            return await leftovers(parts.store)
+        finally:
+            await parts.transport.close()
+            await parts.store.close()
+    except (PortError, SettingsError) as error:
+        return [failed("leftovers", str(error), "mend what it says, then run this again")]

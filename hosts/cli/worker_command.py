@@ -1,7 +1,7 @@
 """``mainspring worker``: a worker process for the workflows named."""
 
 from datetime import timedelta
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,6 +13,9 @@ from mainspring.hosts.execution.registry import WorkflowRegistry
 from mainspring.hosts.node_worker.logs import configure
 from mainspring.hosts.node_worker.process import ProcessSettings, run_worker
 from mainspring.hosts.node_worker.worker import Worker
+
+if TYPE_CHECKING:
+    from mainspring.hosts.node_worker.status import StatusServer
 
 
 def worker(
@@ -30,6 +33,10 @@ def worker(
         bool, typer.Option("--until-idle", help="Exit 0 when no run of these is unfinished.")
     ] = False,
     uvloop: Annotated[bool | None, typer.Option(help="Default: if it is installed.")] = None,
+    metrics_port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65_535, help="Tell operators how it is on this port of 127.0.0.1; default: nowhere."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Log lines as JSON, on stderr; a summary on stdout.")] = False,
     log_level: LogLevel = "info",
 ) -> None:
@@ -44,13 +51,33 @@ def worker(
         workflows = [workflow for one in target for workflow in targets.every(one)]
         length = None if lease is None else timedelta(seconds=lease)
         chosen = settings().worker(concurrency=concurrency, name=name, lease=length)
+        status = _status(metrics_port)
         parts = open_shared(database)
+        if status is not None:
+            from mainspring.engine import observed
+
+            parts = observed(parts, exposition=status.exposition)
         registry = WorkflowRegistry(workflows, parts.codec)
         at_work = Worker(parts, registry, chosen)
         process = ProcessSettings(
             watchdog=None if watchdog is None else timedelta(seconds=watchdog), uvloop=uvloop, until_idle=until_idle
         )
-        code = run_worker(at_work, registry, parts, process)
+        code = run_worker(at_work, registry, parts, process, status)
     if as_json:
         print_document({"worker": at_work.id, "attempts": at_work.executor.finished, "exit": code})
     raise typer.Exit(code)
+
+
+def _status(port: int | None) -> "StatusServer | None":
+    """What tells operators how the worker is, if they want to know.
+
+    Raises:
+        SettingsError: it cannot listen, or must not.
+    """
+    wanted = settings().status(port)
+    if wanted is None:
+        return None
+    from mainspring.engine import open_exposition
+    from mainspring.hosts.node_worker.status import StatusServer
+
+    return StatusServer(wanted, open_exposition())

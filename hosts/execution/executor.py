@@ -40,6 +40,7 @@ from mainspring.ports.errors import (
     UnknownOutcomeError,
 )
 from mainspring.ports.names import RunId
+from mainspring.ports.observer import AttemptWatch
 from mainspring.ports.records import (
     TERMINAL_RUN_STATUSES,
     Job,
@@ -86,7 +87,8 @@ class Executor:
         self._timing = timing
         self._on_ended = on_ended
         self._log: FilteringBoundLogger = logger.bind()  # bound once: a line that is filtered out costs next to nothing
-        self._mailboxes = mailboxes or Mailboxes(self.dispatcher)
+        self._observer = parts.observer
+        self._mailboxes = mailboxes or Mailboxes(self.dispatcher, parts.observer)
         self._threads = parts.threads()
         self._bodies = Bodies(self._threads, timing.cancel_grace.total_seconds())
         payloads = Payloads(parts.codec, parts.blobs, parts.limits)
@@ -130,12 +132,26 @@ class Executor:
                     seat.turn_to(job, asyncio.get_running_loop().time())
                     report = self._reports.open(job)
                     work = Work(run=run, job=job, served=served, seat=seat, box=box, report=report)
-                    job, word = await self._attempt(work, keep)
+                    job, word = await (self._attempt if self._observer is None else self._watched)(work, keep)
         finally:
             self._mailboxes.close(box)
         return word
 
-    async def _attempt(self, work: Work, keep: Callable[[], bool]) -> tuple[Job | None, str]:
+    async def _watched(self, work: Work, keep: Callable[[], bool]) -> tuple[Job | None, str]:
+        """An attempt that is watched."""
+        if self._observer is None:
+            return await self._attempt(work, keep)
+        watch = self._observer.attempting(work.run, work.job)
+        word = "crashed"
+        try:
+            job, word = await self._attempt(work, keep, watch)
+            return job, word
+        finally:
+            watch.ended(word)
+
+    async def _attempt(
+        self, work: Work, keep: Callable[[], bool], watch: AttemptWatch | None = None
+    ) -> tuple[Job | None, str]:
         """One attempt and its record; the job if this worker goes on with it, and a word for its outcome."""
         job, box, plan = work.job, work.box, work.served.plan
         try:
@@ -149,6 +165,8 @@ class Executor:
         goes_on = keep() and work.seat.until > asyncio.get_running_loop().time()
         command = FinishAttempt(job=job, plan=plan, outcome=outcome, keep=goes_on, started_told=started_told)
         work.seat.recording = True
+        if watch is not None:
+            watch.committing()
         finished = await self._finish(command, work.seat, box)
         if finished is None:
             return None, "lease_lost"
@@ -212,6 +230,14 @@ class Executor:
                         seat.tell(Stop.LEASE_LOST)
             if self._on_ended is not None:
                 self._on_ended(job.run_id, None if box.state is None else box.state.run)
+            await self._tell_ended(job.run_id)
+
+    async def _tell_ended(self, run_id: RunId) -> None:
+        """Hint to those who wait for the run in other processes."""
+        try:
+            await self._parts.feed.ended([run_id])
+        except PortError as error:
+            logger.warning("end_not_told", run=run_id, error=str(error))
 
     async def send(self, due: Sequence[JobKey]) -> None:
         """Hint that jobs are due. A hint that cannot be sent costs latency only."""

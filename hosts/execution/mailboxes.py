@@ -14,6 +14,7 @@ from mainspring.kernel.commands.attempt_finish import AttemptFinished, FinishAtt
 from mainspring.kernel.dispatcher import Dispatcher
 from mainspring.ports.errors import LeaseLostError, PortError
 from mainspring.ports.names import Payload, RunId, StageId
+from mainspring.ports.observer import Observer
 from mainspring.ports.records import RunState
 
 T = TypeVar("T")
@@ -25,7 +26,9 @@ _Answers = list[AttemptFinished | LeaseLostError]
 class Box:
     """One run's mailbox in this process."""
 
-    def __init__(self, run_id: RunId, dispatcher: Dispatcher, state: RunState | None) -> None:
+    def __init__(
+        self, run_id: RunId, dispatcher: Dispatcher, state: RunState | None, observer: Observer | None = None
+    ) -> None:
         self.run_id = run_id
         self.state = state
         self.holders = 0
@@ -33,6 +36,7 @@ class Box:
         self.outputs: dict[StageId, tuple[Payload, ...]] = {}
         self.reading = Lock()  #: held while outputs are read into it
         self._dispatcher = dispatcher
+        self._observer = observer
         self._turn = Lock()  #: held while a command about the run is decided and committed
         self._waiting: list[_Waiting] = []
         self._driver: Task[None] | None = None
@@ -103,11 +107,14 @@ class Box:
                     future.set_result(answer)
 
     async def _commit(self, commands: list[FinishAttempt]) -> _Answers:
+        began = 0.0 if self._observer is None else get_running_loop().time()
         try:
             answers, self.state = await self._dispatcher.dispatch_all(self.run_id, commands, self.state)
         except BaseException:
             self.state = None  # what was written is unknown here: the next fold reads
             raise
+        if self._observer is not None:
+            self._observer.committed(len(commands), get_running_loop().time() - began)
         return answers
 
 
@@ -119,8 +126,9 @@ def _fail(future: "Future[AttemptFinished]", error: BaseException) -> None:
 class Mailboxes:
     """The boxes of the runs this process works on."""
 
-    def __init__(self, dispatcher: Dispatcher) -> None:
+    def __init__(self, dispatcher: Dispatcher, observer: Observer | None = None) -> None:
         self._dispatcher = dispatcher
+        self._observer = observer
         self._boxes: dict[RunId, Box] = {}
 
     def __len__(self) -> int:
@@ -134,7 +142,7 @@ class Mailboxes:
         """
         box = self._boxes.get(run_id)
         if box is None:
-            box = self._boxes[run_id] = Box(run_id, self._dispatcher, state)
+            box = self._boxes[run_id] = Box(run_id, self._dispatcher, state, self._observer)
         elif box.state is not None and box.state.run.revision < revision:
             box.state = None
         box.holders += 1

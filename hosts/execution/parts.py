@@ -12,6 +12,7 @@ from mainspring.ports.clock import Clock, Ids
 from mainspring.ports.codec import Codec, Limits
 from mainspring.ports.event_sink import EventSink
 from mainspring.ports.job_transport import JobTransport, RunFeed
+from mainspring.ports.observer import Observer
 from mainspring.ports.persistence import Persistence
 from mainspring.ports.scheduler import Scheduler
 
@@ -24,6 +25,9 @@ class Timing:
     heartbeat: timedelta = timedelta(seconds=10)
     reap: timedelta = timedelta(seconds=5)
     collect: timedelta = timedelta(hours=1)  #: between two looks for blobs that nothing names; zero: never
+    retention: timedelta = timedelta(0)  #: runs that ended so long ago are deleted; zero: never
+    answer_retention: timedelta | None = None  #: likewise remembered answers; None: as runs
+    sweep: timedelta = timedelta(minutes=1)  #: between two looks for what is old enough
     safety_poll: timedelta = timedelta(seconds=5)
     attempt_maximum: timedelta = timedelta(hours=1)
     start_told_after: timedelta = timedelta(seconds=1)  #: an attempt's start is committed alone when nothing else was
@@ -50,5 +54,6 @@ class Parts:
     limits: Limits = attrs.field(factory=Limits)
     sink: EventSink | None = None
     scheduler: Scheduler | None = None
+    observer: Observer | None = None  #: watches what hosts do; None: nobody
     threads: Callable[[], Threads] = BodyThreads  #: makes what calls plain function bodies, once per executor
     refresh_clock: Callable[[], Coroutine[Any, Any, None]] = needs_no_refresh  #: before the first command, then often

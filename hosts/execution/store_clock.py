@@ -3,9 +3,12 @@
 Rule: the machine's wall clock is never asked, so that one that jumps fires no timer, neither early nor late.
 """
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import datetime, timedelta
 
+from mainspring.ports.errors import PortError
 from mainspring.ports.persistence import Persistence
 
 DRIFT = 500e-6
@@ -55,3 +58,11 @@ class StoreClock:
             if earliest <= kept <= latest:
                 return
         self._zero, self._measured = latest, answered
+
+
+async def keep_refreshed(refresh: Callable[[], Awaitable[None]], every: timedelta) -> None:
+    """Ask for the store's time again and again, for a process without a worker whose heartbeat does so."""
+    while True:
+        await asyncio.sleep(every.total_seconds())
+        with suppress(PortError):  # the clock goes on with what it knew
+            await refresh()

@@ -25,6 +25,9 @@ MOMENT = timedelta(milliseconds=5)
 LONGEST_PAUSE = timedelta(milliseconds=100)
 """Between two claims that gave nothing though the same job is due: what else falls due meanwhile waits as long."""
 
+LOCAL_TURN = timedelta(seconds=1)
+"""How long a slot goes on with a run's stages in line while no slot is free: then the run's next job waits its turn."""
+
 
 class StuckBodiesError(MainspringError):
     """Too many bodies would not end; the process should be started anew."""
@@ -48,6 +51,7 @@ class Claiming:
         self.replan = Event()
         self.heard = Event()  #: somebody changed something while attempts are under way: perhaps one of their runs
         self.fenced = False  #: heartbeats fail: nothing new is claimed
+        self.answered = False  #: the newest claim was answered, with jobs or without
         self._parts = parts
         self._registry = registry
         self._executor = executor
@@ -65,6 +69,7 @@ class Claiming:
         """
         share = max(1, self._settings.concurrency // 2)  # half: some bodies run while others' commits are under way
         pause = BackOff(self._parts.ids.random())
+        claims = True  #: there may be something to claim
         while not self._stopping.is_set():
             self.slot_free.clear()
             free = self._settings.concurrency - len(self.running)
@@ -74,18 +79,22 @@ class Claiming:
             if self._executor.stuck >= self._settings.max_stuck:
                 msg = f"{self._executor.stuck} bodies would not end; draining and exiting"
                 raise StuckBodiesError(msg)
-            limit = min(free, share)
-            try:
-                claimed = await self._claim(limit)
-            except PortError as error:
-                pause.failed("claim_failed", error)
-                await within(self._stopping, pause.seconds)
-                continue
-            pause.went_well()
-            if claimed:
-                self._passed_over = 0
-            if claimed < limit:
-                await self._wait_for_work()
+            if claims:
+                limit = min(free, share)
+                try:
+                    claimed = await self._claim(limit)
+                except PortError as error:
+                    self.answered = False
+                    pause.failed("claim_failed", error)
+                    await within(self._stopping, pause.seconds)
+                    continue
+                pause.went_well()
+                self.answered = True
+                if claimed:
+                    self._passed_over = 0
+                if claimed == limit:
+                    continue
+            claims = await self._wait_for_work(claimed=claims)
 
     async def _claim(self, limit: int) -> int:
         length = self._settings.timing.lease
@@ -95,6 +104,8 @@ class Claiming:
         if self._stopping.is_set():
             await asyncio.gather(*(self._executor.release(lease.job) for lease in leases))
             return 0
+        if self._parts.observer is not None:
+            self._parts.observer.claimed(leases, loop.time() - began)
         until = began + length.total_seconds()
         for lease in leases:
             task = loop.create_task(self._work(lease, until), name=f"attempt {lease.job.run_id}/{lease.job.stage}")
@@ -103,8 +114,16 @@ class Claiming:
         return len(leases)
 
     async def _work(self, lease: Lease, until: float) -> None:
+        loop = asyncio.get_running_loop()
+        turn_ends = loop.time() + LOCAL_TURN.total_seconds()
+
+        def goes_on() -> bool:
+            if self._stopping.is_set():
+                return False
+            return len(self.running) < self._settings.concurrency or loop.time() < turn_ends
+
         try:
-            await self._executor.execute(lease, until, lambda: not self._stopping.is_set())
+            await self._executor.execute(lease, until, goes_on)
         except Exception:  # ours; the lease runs out and the job is made again
             logger.exception("lease_crashed", run=lease.job.run_id, stage=lease.job.stage, index=lease.job.index)
 
@@ -112,23 +131,26 @@ class Claiming:
         self.running.pop(task, None)
         self.slot_free.set()
 
-    async def _wait_for_work(self) -> None:
-        """Sleep until a hint, the next due job, or the safety poll.
+    async def _wait_for_work(self, *, claimed: bool) -> bool:
+        """Sleep until a hint, the next due job, or the safety poll; whether there may be something to claim.
 
-        For a moment without asking when the next job is due: that read would hold up the jobs just claimed, and while
-        jobs come one after the other nobody needs it.
+        After a claim for a moment without asking when the next job is due: that read would hold up the jobs just
+        claimed, and while jobs come one after the other nobody needs it. At a safety poll that read is all.
         """
         self.replan.clear()
-        if self._stopping.is_set() or await self._hear(MOMENT) or self.replan.is_set():
-            return
+        if claimed and (self._stopping.is_set() or await self._hear(MOMENT) or self.replan.is_set()):
+            return True
         poll = self._settings.timing.safety_poll * (0.75 + 0.5 * self._parts.ids.random())
         try:
             due = await self._parts.store.next_due(self._registry.routes())
-        except PortError:
+        except PortError as error:
+            self.answered = False
+            logger.warning("claim_failed", error=str(error))
             due = None
-        if due is not None:
-            poll = min(poll, self._until(due))
-        await self._hear(poll)
+        else:
+            self.answered = True
+        left = poll if due is None else self._until(due)
+        return await self._hear(min(poll, left)) or self.replan.is_set() or left < poll
 
     def _until(self, due: datetime) -> timedelta:
         """How long to wait for a job that a claim did not give us.

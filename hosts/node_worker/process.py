@@ -11,16 +11,17 @@ import signal
 import time
 from asyncio import AbstractEventLoop
 from collections.abc import Callable, Coroutine, Generator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from datetime import timedelta
 from types import FrameType
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import attrs
 import structlog
 
 from mainspring.hosts.execution.parts import Parts
 from mainspring.hosts.execution.registry import WorkflowRegistry
+from mainspring.hosts.node_worker.health import Health
 from mainspring.hosts.node_worker.watchdog import Watchdog
 from mainspring.hosts.node_worker.worker import Worker, WorkerDiedError
 from mainspring.kernel.plan import route
@@ -28,6 +29,9 @@ from mainspring.ports.errors import PortError, SettingsError
 from mainspring.ports.names import RunId, WorkflowId
 from mainspring.ports.persistence import Persistence
 from mainspring.ports.records import RunFilter, RunStatus
+
+if TYPE_CHECKING:  # a web server is loaded where one is wanted
+    from mainspring.hosts.node_worker.status import StatusServer
 
 logger = structlog.get_logger("mainspring.process")
 
@@ -53,8 +57,16 @@ class ProcessSettings:
     until_idle: bool = False  #: stop once no run of the served workflows is left unfinished
 
 
-def run_worker(worker: Worker, registry: WorkflowRegistry, parts: Parts, settings: ProcessSettings) -> int:
+def run_worker(
+    worker: Worker,
+    registry: WorkflowRegistry,
+    parts: Parts,
+    settings: ProcessSettings,
+    status: "StatusServer | None" = None,
+) -> int:
     """Run the worker until a signal stops it, then close the parts; the exit code. Call it in the main thread.
+
+    ``status`` answers operators until the loop has ended.
 
     Raises:
         SettingsError: uvloop is asked for and not installed.
@@ -72,7 +84,9 @@ def run_worker(worker: Worker, registry: WorkflowRegistry, parts: Parts, setting
 
     _calm_collector()
     try:
-        with signals(loop, [drain, hurry]), Watchdog(loop, limit):
+        health = Health(worker, registry, parts.store)
+        told = nullcontext() if status is None else status.serving(loop, health)
+        with signals(loop, [drain, hurry]), Watchdog(loop, limit), told:
             return survive(loop, _work(worker, registry, parts, until_idle=settings.until_idle))
     finally:
         close_loop(loop)

@@ -32,11 +32,14 @@ class WorkerSettings:
             ),
             *[
                 (getattr(timing, name) > timedelta(0), f"{name} must be positive, not {getattr(timing, name)}")
-                for name in ("heartbeat", "reap", "safety_poll", "attempt_maximum", "cancel_grace")
+                for name in ("heartbeat", "reap", "sweep", "safety_poll", "attempt_maximum", "cancel_grace")
             ],
             *[
-                (getattr(timing, name) >= timedelta(0), f"{name} must not be negative: {getattr(timing, name)}")
-                for name in ("collect", "shutdown_grace")
+                (
+                    (getattr(timing, name) or timedelta(0)) >= timedelta(0),
+                    f"{name} must not be negative: {getattr(timing, name)}",
+                )
+                for name in ("collect", "retention", "answer_retention", "shutdown_grace")
             ],
             (self.relay_poll > timedelta(0), f"relay_poll must be positive, not {self.relay_poll}"),
             (self.relay_batch >= 1, f"relay_batch must be at least 1, not {self.relay_batch}"),

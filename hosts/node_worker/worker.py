@@ -78,6 +78,8 @@ class Worker:
         loops = [_spawn(self._heartbeat.loop(), "heartbeat"), _spawn(self._chores.upkeep_loop(), "upkeep")]
         if self.settings.timing.collect > timedelta(0):
             loops.append(_spawn(self._chores.collect_loop(), "collect"))
+        if self._chores.sweeper.has_work:
+            loops.append(_spawn(self._chores.sweep_loop(), "sweep"))
         if self._parts.sink is not None:
             loops.append(_spawn(self._chores.relay_loop(self._parts.sink), "relay"))
         stop = _spawn(_set(self._stopping), "stop")
@@ -104,6 +106,16 @@ class Worker:
             error = None if died[0].cancelled() else died[0].exception()
             msg = f"the worker's {died[0].get_name()} loop ended: {error!r}"
             raise WorkerDiedError(msg) from error
+
+    @property
+    def trouble(self) -> str | None:
+        """Why this worker takes no new work, in a few words; None: it does, as far as it knows."""
+        claiming = self._claiming
+        if self._stopping.is_set():
+            return "draining"
+        if claiming.fenced:
+            return "heartbeats fail"
+        return None if claiming.answered else "no claim is answered"
 
     def stop(self) -> None:
         """Stop claiming; ``run`` returns when what is under way has ended, or was given back after the grace."""

@@ -15,6 +15,7 @@ from mainspring.hosts.execution.parts import Parts, Timing
 from mainspring.hosts.execution.registry import WorkflowRegistry
 from mainspring.hosts.upkeep.collector import Collector
 from mainspring.hosts.upkeep.relay import Relay
+from mainspring.hosts.upkeep.sweeper import Sweeper
 from mainspring.hosts.upkeep.ticks import Upkeep
 from mainspring.ports.names import LeaseId, RunId, WorkerId
 from mainspring.ports.records import JobKey, Lease, Pointer
@@ -49,6 +50,7 @@ class MaintenanceReport:
     published: int
     dead: int
     collected: int  #: orphaned blobs that were deleted
+    swept: int  #: runs that were deleted, having ended long enough ago
 
 
 class ServerlessHost:
@@ -77,6 +79,7 @@ class ServerlessHost:
         self._executor = Executor(parts, registry, self._timing)
         self._upkeep = Upkeep(parts.store, self._executor.dispatch)
         self._collector = Collector(parts.store, parts.blobs)
+        self._sweeper = Sweeper(parts.store, parts.blobs, runs=chosen.retention, answers=chosen.answer_retention)
         self._longest = timedelta(0)  #: time that was left at the beginning of any work so far
         self._collected_at: datetime | None = None
         self._worker = WorkerId(f"{name}-{parts.ids.new_lease_id()[:8]}")
@@ -120,8 +123,8 @@ class ServerlessHost:
     async def run_maintenance_tick(self, remaining: Budget | None = None) -> MaintenanceReport:
         """One bounded round of upkeep: reap, expire, publish; each part's failure leaves the others their turn.
 
-        Asks the scheduler, where there is one, for the next tick that will be needed, and collects orphaned blobs if
-        that was not done lately and there is time left.
+        Asks the scheduler, where there is one, for the next tick that will be needed; and while there is time left,
+        deletes runs and answers that are old enough, and collects orphaned blobs if that was not done lately.
 
         Raises:
             PortError: the store did not tell its time: nothing was done.
@@ -145,9 +148,12 @@ class ServerlessHost:
                     break
             await self._part("relay", relay.close(), None)
         await self._ask_for_next_tick()
+        swept = 0
+        if self._sweeper.has_work and budget() > self._margin:
+            swept = await self._part("sweep", self._sweeper.round(lambda: budget() > self._margin), 0)
         collected = await self._collect(budget)
         return MaintenanceReport(
-            reaped=len(reaped), expired=len(expired), published=published, dead=dead, collected=collected
+            reaped=len(reaped), expired=len(expired), published=published, dead=dead, collected=collected, swept=swept
         )
 
     def close(self) -> None:

@@ -18,10 +18,10 @@ process may take days. What tells them apart is the writer's lease. In this orde
 Stores may share a blob store, for each leaves alone the runs it does not know. Not so **a live older copy of a store**:
 it knows the run but not its newer leases, which it takes for dead.
 
-Kept whatever their owner: blobs of a run that the store does not know. It may be another store's; nothing deletes runs
-yet, and retention will leave a tombstone that says that a run is gone. Kept whatever the rows say: blobs whose owner is
-no lease. ``input`` and ``signal`` are put before a row knows of them and have no lease to tell whether their writer may
-still commit; it takes that tombstone to refuse such a commit. Keys of any other form are not ours.
+Kept whatever their owner: blobs of a run that the store does not know. It may be another store's; of a run that was
+swept a tombstone tells that it was this one's, and the sweeper (:mod:`sweeper`) deletes its blobs. Kept whatever the
+rows say: blobs whose owner is no lease. ``input`` and ``signal`` are put before a row knows of them and have no lease
+to tell whether their writer may still commit. Keys of any other form are not ours.
 """
 
 import re

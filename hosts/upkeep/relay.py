@@ -15,6 +15,7 @@ from mainspring.kernel.retry import Retry
 from mainspring.ports.errors import LeaseLostError
 from mainspring.ports.event_sink import EventSink
 from mainspring.ports.names import LeaseId
+from mainspring.ports.observer import Observer
 from mainspring.ports.persistence import Persistence
 from mainspring.ports.records import Event
 
@@ -39,6 +40,7 @@ class Relay:
         *,
         length: timedelta = timedelta(seconds=30),
         batch: int = 500,
+        observer: Observer | None = None,
     ) -> None:
         self._store = store
         self._dispatcher = dispatcher
@@ -46,6 +48,7 @@ class Relay:
         self._lease_id = lease_id
         self._length = length
         self._batch = batch
+        self._observer = observer
 
     async def tick(self) -> OutboxSettled | None:
         """Publish one batch; what became of it. None: nothing is there, or another relay holds the lease."""
@@ -60,6 +63,8 @@ class Relay:
             settled = await self._dispatcher.dispatch(command)
         except LeaseLostError:
             return None
+        if self._observer is not None:
+            self._observer.relayed(settled.published, settled.postponed, settled.dead)
         if settled.postponed or settled.dead:
             refused = next((answer for answer in answers if answer is not None), None)
             logger.warning("events_refused", postponed=settled.postponed, dead=settled.dead, error=refused)

@@ -11,12 +11,17 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
-_MOMENT = sa.BigInteger().with_variant(postgresql.TIMESTAMP(timezone=True), "postgresql")
+_TEXT = sa.Text().with_variant(postgresql.TEXT(collation="C"), "postgresql")
+_ID = sa.Text().with_variant(postgresql.UUID(as_uuid=False), "postgresql")
 _SERIAL = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
 def _text(name: str, *, null: bool = False) -> "sa.Column[Any]":
-    return sa.Column(name, sa.Text(), nullable=null)
+    return sa.Column(name, _TEXT, nullable=null)
+
+
+def _id(name: str, *, null: bool = False) -> "sa.Column[Any]":
+    return sa.Column(name, _ID, nullable=null)
 
 
 def _number(name: str) -> "sa.Column[Any]":
@@ -24,7 +29,7 @@ def _number(name: str) -> "sa.Column[Any]":
 
 
 def _moment(name: str, *, null: bool = False) -> "sa.Column[Any]":
-    return sa.Column(name, _MOMENT, nullable=null)
+    return sa.Column(name, sa.BigInteger(), nullable=null)
 
 
 def _keyed(name: str, *columns: "sa.Column[Any]", key: tuple[str, ...], rowid: bool = False) -> None:
@@ -38,7 +43,16 @@ def _index(name: str, table: str, columns: list[str], where: str | None = None, 
     op.create_index(name, table, columns, unique=unique, **predicate)
 
 
+#: The store's time, said in one place; it goes on while a transaction waits for a lock.
+_NOW = """
+create function mainspring_now() returns bigint language sql volatile parallel safe
+as 'select (extract(epoch from clock_timestamp()) * 1000000)::bigint'"""
+
+
 def upgrade() -> None:
+    if op.get_context().dialect.name == "postgresql":
+        op.execute(_NOW)
+        op.execute("create sequence mainspring_tokens cache 1")
     _runs()
     _stages()
     _jobs()
@@ -50,7 +64,7 @@ def upgrade() -> None:
 def _runs() -> None:
     _keyed(
         "runs",
-        _text("id"),
+        _id("id"),
         _text("workflow"),
         _text("version"),
         _text("fingerprint"),
@@ -72,7 +86,7 @@ def _runs() -> None:
         _text("output", null=True),
         _text("failure", null=True),
         _text("cancel_reason", null=True),
-        _text("parent_run", null=True),
+        _id("parent_run", null=True),
         _text("parent_step", null=True),
         sa.Column("event_count", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
         key=("id",),
@@ -83,13 +97,15 @@ def _runs() -> None:
     _index("runs_by_status", "runs", ["status", "id"], "status <> 'completed'")
     active = "deadline is not null and status not in ('cancelled', 'completed', 'failed')"
     _index("runs_deadline", "runs", ["deadline"], active)
-    _keyed("run_tags", _text("tag"), _text("run_id"), key=("tag", "run_id"))
+    _index("runs_finished", "runs", ["finished_at"], "status in ('cancelled', 'completed', 'failed')")
+    _index("runs_parent", "runs", ["parent_run"], "parent_run is not null")
+    _keyed("run_tags", _text("tag"), _id("run_id"), key=("tag", "run_id"))
 
 
 def _stages() -> None:
     _keyed(
         "stages",
-        _text("run_id"),
+        _id("run_id"),
         _text("stage"),
         _number("idx"),
         _text("status"),
@@ -103,11 +119,11 @@ def _stages() -> None:
     )
     _keyed(
         "attempts",
-        _text("run_id"),
+        _id("run_id"),
         _text("stage"),
         _number("idx"),
         _number("attempt"),
-        _text("lease_id"),
+        _id("lease_id"),
         _text("worker"),
         _moment("started_at"),
         _moment("ended_at"),
@@ -119,7 +135,7 @@ def _stages() -> None:
 def _jobs() -> None:
     _keyed(
         "jobs",
-        _text("run_id"),
+        _id("run_id"),
         _text("stage"),
         _number("idx"),
         _text("route"),
@@ -131,7 +147,7 @@ def _jobs() -> None:
         _number("max_attempts"),
         _number("wakes"),
         sa.Column("token", sa.BigInteger(), nullable=False),
-        _text("lease_id", null=True),
+        _id("lease_id", null=True),
         _text("worker", null=True),
         _moment("lease_until", null=True),
         _moment("claimed_at", null=True),
@@ -142,12 +158,13 @@ def _jobs() -> None:
     ready = "lease_id is null and phase = 'ready' and available_at is not null"
     _index("jobs_ready", "jobs", ["route", "priority", "available_at"], ready)
     _index("jobs_leased", "jobs", ["lease_until"], "lease_until is not null")
+    _index("jobs_held", "jobs", ["phase", "route"], "phase <> 'ready'")
 
 
 def _messages() -> None:
     _keyed(
         "signals",
-        _text("run_id"),
+        _id("run_id"),
         _number("seq"),
         _text("id"),
         _text("name"),
@@ -165,6 +182,7 @@ def _messages() -> None:
         _moment("answered_at"),
         key=("command", "key"),
     )
+    _index("answers_given", "answers", ["answered_at"])
     _keyed("graphs", _text("fingerprint"), _text("shape"), key=("fingerprint",))
 
 
@@ -172,7 +190,7 @@ def _outbox() -> None:
     op.create_table(
         "outbox",
         sa.Column("id", _SERIAL, primary_key=True, autoincrement=True),
-        _text("run_id"),
+        _id("run_id"),
         _number("seq"),
         _text("type"),
         _moment("at"),
@@ -185,7 +203,7 @@ def _outbox() -> None:
     op.create_table(
         "dead_letters",
         sa.Column("id", _SERIAL, primary_key=True, autoincrement=True),
-        _text("run_id"),
+        _id("run_id"),
         _number("seq"),
         _text("type"),
         _moment("at"),
@@ -198,7 +216,7 @@ def _outbox() -> None:
 
 
 def _keeping() -> None:
-    _keyed("leases", _text("name"), _text("lease_id"), _moment("until"), key=("name",))
+    _keyed("leases", _text("name"), _id("lease_id"), _moment("until"), key=("name",))
     _keyed(
         "workers",
         _text("id"),
@@ -230,3 +248,6 @@ def downgrade() -> None:
         "runs",
     ):
         op.drop_table(table)
+    if op.get_context().dialect.name == "postgresql":
+        op.execute("drop sequence mainspring_tokens")
+        op.execute("drop function mainspring_now()")

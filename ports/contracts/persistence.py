@@ -1,4 +1,4 @@
-"""The suite of Persistence: all four of its protocols, on one store seen by two processes."""
+"""The suite of Persistence: all five of its protocols, on one store seen by two processes."""
 
 from collections.abc import Awaitable, Callable
 
@@ -9,6 +9,8 @@ from mainspring.ports.contracts.commit_writes import CommitWritesContract
 from mainspring.ports.contracts.lease_store import LeaseStoreContract
 from mainspring.ports.contracts.outbox_store import OutboxStoreContract
 from mainspring.ports.contracts.races import RacesContract
+from mainspring.ports.contracts.retention_races import SweepRacesContract
+from mainspring.ports.contracts.retention_store import RetentionStoreContract
 from mainspring.ports.contracts.run_store import RunListingContract, RunStoreContract
 from mainspring.ports.contracts.suite import PersistenceSuite
 from mainspring.ports.contracts.upkeep_store import UpkeepStoreContract
@@ -50,6 +52,8 @@ class PersistenceContract(
     LeaseStoreContract,
     UpkeepStoreContract,
     OutboxStoreContract,
+    RetentionStoreContract,
+    SweepRacesContract,
     ClosingContract,
 ):
     """All that an adapter of Persistence must prove."""

@@ -6,7 +6,15 @@ from mainspring.ports.change import Change, LeaseGuard, RunPatch
 from mainspring.ports.contracts.commit_guards import released
 from mainspring.ports.contracts.suite import PersistenceSuite
 from mainspring.ports.contracts.world import LEASE_LENGTH, OTHER_ROUTE, OTHER_WORKER, ROUTE, SECOND, WORKER
-from mainspring.ports.records import TERMINAL_RUN_STATUSES, ExpiredLease, RunStatus, WorkerRecord
+from mainspring.ports.records import (
+    TERMINAL_RUN_STATUSES,
+    Backlog,
+    ExpiredLease,
+    JobPhase,
+    RouteBacklog,
+    RunStatus,
+    WorkerRecord,
+)
 
 
 class UpkeepStoreContract(PersistenceSuite):
@@ -96,3 +104,60 @@ class UpkeepStoreContract(PersistenceSuite):
         await world.store.forget_worker(OTHER_WORKER)
         await world.store.forget_worker(OTHER_WORKER)
         assert await world.other.workers() == [seen]
+
+    async def test_nothing_waits_in_an_empty_store(self) -> None:
+        world = await self.world()
+        seen = await world.other.backlog()
+        assert seen == Backlog(at=seen.at)
+        await world.advance(SECOND)
+        assert (await world.other.backlog()).at - seen.at >= SECOND
+
+    async def test_the_backlog_counts_by_route_and_state(self) -> None:
+        world = await self.world()
+        now, run = world.clock.now(), await world.created()
+        leased = await world.added(run, index=1)
+        await world.leased(leased)
+        await world.added(run, index=2, available_at=now - SECOND * 5, priority=3)
+        await world.added(run, index=3, available_at=now - SECOND * 9)
+        await world.added(run, index=4, available_at=now + SECOND * 60, priority=7)
+        await world.added(run, index=5, available_at=None)
+        await world.added(run, index=6, available_at=None, phase=JobPhase.PARKED)
+        await world.added(run, index=7, available_at=now, phase=JobPhase.BLOCKED)
+        await world.added(run, index=8, available_at=now + SECOND * 60, route=OTHER_ROUTE)
+        here = RouteBacklog(
+            route=ROUTE, ready_due=2, ready_later=1, leased=1, parked=1, blocked=1, oldest_due=now - SECOND * 9
+        )
+        there = RouteBacklog(route=OTHER_ROUTE, ready_later=1)
+        assert (await world.other.backlog()).routes == (here, there)
+
+    async def test_jobs_fall_due_in_the_backlog_by_the_stores_time(self) -> None:
+        world = await self.world()
+        moment = world.clock.now() + SECOND
+        await world.with_job(available_at=moment)
+        (waiting,) = (await world.other.backlog()).routes
+        assert (waiting.ready_due, waiting.ready_later, waiting.oldest_due) == (0, 1, None)
+        await world.advance(SECOND)
+        (waiting,) = (await world.other.backlog()).routes
+        assert (waiting.ready_due, waiting.ready_later, waiting.oldest_due) == (1, 0, moment)
+
+    async def test_the_backlog_counts_no_further_than_asked(self) -> None:
+        world = await self.world()
+        now, run = world.clock.now(), await world.created()
+        for index in range(3):
+            await world.added(run, index=index, priority=index)
+            await world.added(run, index=10 + index, priority=index, available_at=now + SECOND * 60)
+            await world.added(run, index=20 + index, available_at=None, phase=JobPhase.PARKED)
+        (waiting,) = (await world.other.backlog(2)).routes
+        assert (waiting.ready_due, waiting.ready_later, waiting.parked, waiting.oldest_due) == (2, 2, 2, now)
+
+    async def test_the_backlog_tells_how_many_events_wait_and_how_old_the_first_is(self) -> None:
+        world = await self.world()
+        await world.store.write_events(on=True)
+        run = await world.created()
+        first = world.event(run)
+        await world.store.commit(Change(events=(first,)))
+        await world.advance(SECOND)
+        await world.store.commit(Change(events=(world.event(run), world.event(run))))
+        seen = await world.other.backlog()
+        assert (seen.unpublished, seen.oldest_event) == (3, first.at)
+        assert (await world.other.backlog(2)).unpublished == 2

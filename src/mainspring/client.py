@@ -25,7 +25,8 @@ from mainspring.kernel.dispatcher import Dispatcher
 from mainspring.ports.errors import PortError
 from mainspring.ports.names import Payload, RunId, SignalId, StageId, WorkflowId
 from mainspring.ports.records import TERMINAL_RUN_STATUSES, Pointer, Run, RunFilter, RunStatus, StageStatus
-from mainspring.requests import Requests, StartOptions, check_options, check_texts
+from mainspring.ports.trace import with_trace
+from mainspring.requests import Checked, Requests, StartOptions, check_options, check_texts
 from mainspring.results import Results
 
 logger = structlog.get_logger("mainspring.client")
@@ -63,7 +64,16 @@ class Client:
 
     async def start(self, workflow: Workflow[I, O] | str, value: I, options: StartOptions) -> RunHandle[O]:
         """Start one run; see ``Mainspring.start``."""
-        command = await self._requests.create(self._served(workflow), value, options)
+        served, observer = self._served(workflow), self._parts.observer
+        if observer is None:
+            return await self._start(served, value, options, None)
+        with observer.starting(served.plan.workflow, 1) as trace:
+            return await self._start(served, value, options, trace)
+
+    async def _start(self, served: Served, value: Any, options: StartOptions, trace: str | None) -> RunHandle[Any]:
+        command = await self._requests.create(served, value, options)
+        if trace is not None:
+            command = attrs.evolve(command, config=with_trace(command.config, trace))
         created = await self._dispatcher.dispatch(command)
         await self._announce([created])
         return RunHandle(self, created.run.id, created=created.created)
@@ -83,9 +93,19 @@ class Client:
         served = self._served(workflow)
         check_options(options)
         checked = self._requests.checked(served, inputs, keys, options)
-        handles: list[RunHandle[O]] = []
-        for begin in range(0, len(inputs), BATCH):
-            commands = await self._requests.commands(checked, range(begin, min(begin + BATCH, len(inputs))))
+        observer = self._parts.observer
+        if observer is None:
+            return await self._start_all(checked, None)
+        with observer.starting(served.plan.workflow, len(inputs)) as trace:
+            return await self._start_all(checked, trace)
+
+    async def _start_all(self, checked: Checked, trace: str | None) -> list[RunHandle[Any]]:
+        handles: list[RunHandle[Any]] = []
+        total = len(checked.texts)
+        for begin in range(0, total, BATCH):
+            commands = await self._requests.commands(checked, range(begin, min(begin + BATCH, total)))
+            if trace is not None:
+                commands = [attrs.evolve(one, config=with_trace(one.config, trace)) for one in commands]
             answers = await asyncio.gather(*map(self._dispatcher.dispatch, commands), return_exceptions=True)
             created = [answer for answer in answers if isinstance(answer, RunCreated)]
             await self._announce(created)

@@ -15,8 +15,9 @@ from typing_extensions import Unpack
 
 from mainspring.client import Client, Page
 from mainspring.handles import RunHandle
-from mainspring.hosts.execution.parts import Parts
+from mainspring.hosts.execution.parts import Parts, needs_no_refresh
 from mainspring.hosts.execution.registry import WorkflowRegistry
+from mainspring.hosts.execution.store_clock import keep_refreshed
 from mainspring.hosts.node_worker import logs
 from mainspring.hosts.node_worker.settings import WorkerSettings
 from mainspring.hosts.node_worker.worker import Worker, WorkerDiedError
@@ -28,7 +29,7 @@ from mainspring.ports.event_sink import EventSink
 from mainspring.ports.names import RunId, WorkflowId
 from mainspring.ports.records import Run, RunFilter, RunStatus
 from mainspring.requests import Options, SharedOptions, StartOptions
-from mainspring.wiring import open_parts
+from mainspring.wiring import observed, open_exposition, open_parts
 
 logger = structlog.get_logger("mainspring.engine")
 
@@ -88,11 +89,13 @@ class Mainspring:
         self._sink = sink
         self._limits = limits
         self._migrate = migrate
+        self._tracing = said.tracing
         self._given = parts
         self._parts: Parts | None = None
         self._client: Client | None = None
         self._worker: Worker | None = None
         self._working: Task[None] | None = None
+        self._keeping_time: Task[None] | None = None
         self._died: UnavailableError | None = None
 
     # -- life ------------------------------------------------------------------------------------------------------
@@ -107,6 +110,8 @@ class Mainspring:
             self.url, blobs=self._blobs, migrate=self._migrate, limits=self._limits, sink=self._sink
         )
         try:
+            if self._given is None:
+                parts = observed(parts, tracing=self._tracing)
             registry = WorkflowRegistry(self._workflows, parts.codec)
             await parts.refresh_clock()
             if parts.sink is not None:
@@ -137,6 +142,8 @@ class Mainspring:
         parts, self._parts = self._parts, None
         if parts is None:
             return
+        if self._keeping_time is not None:
+            self._keeping_time.cancel()
         try:
             if self._worker is not None and self._working is not None:
                 self._worker.stop()
@@ -144,7 +151,7 @@ class Mainspring:
         finally:
             if self._client is not None:
                 await self._client.results.close()
-            self._client = self._worker = self._working = None
+            self._client = self._worker = self._working = self._keeping_time = None
             await _close(parts)
 
     def _begin(self, parts: Parts, registry: WorkflowRegistry) -> None:
@@ -155,6 +162,9 @@ class Mainspring:
             self._working.add_done_callback(self._on_worker_done)
         else:
             self._client = Client(parts, registry, Dispatcher(parts.store, parts.clock, parts.ids))
+            if parts.refresh_clock is not needs_no_refresh:
+                keeping = keep_refreshed(parts.refresh_clock, self.settings.timing.heartbeat)
+                self._keeping_time = asyncio.get_running_loop().create_task(keeping, name="mainspring clock")
 
     def _on_worker_done(self, working: "Task[None]") -> None:
         """A worker that died takes the engine with it: nobody here would execute what is started."""
@@ -289,4 +299,4 @@ async def _close(parts: Parts) -> None:
         await parts.store.close()
 
 
-__all__ = ["Mainspring", "open_parts"]
+__all__ = ["Mainspring", "observed", "open_exposition", "open_parts"]

@@ -31,6 +31,7 @@ class Results:
         self._ended_here: dict[RunId, None] = {}
         self._news = Event()
         self._somebody = Event()  #: somebody waits
+        self._joined = Event()  #: somebody waits whom the feed was not asked about
         self._watchers: tuple[Task[None], ...] = ()
         self._closed: MainspringError | None = None
 
@@ -56,6 +57,7 @@ class Results:
         future: Future[Run] = loop.create_future()
         self._waiters.setdefault(run_id, {})[future] = None
         self._somebody.set()
+        self._joined.set()
         try:
             if not self._watchers:
                 self._watchers = (loop.create_task(self._watch_here()), loop.create_task(self._watch_feed()))
@@ -97,16 +99,39 @@ class Results:
             await self._look(ended)
 
     async def _watch_feed(self) -> None:
+        loop = asyncio.get_running_loop()
+        look_at = 0.0  #: the moment of the next look, however many join meanwhile
         while True:
-            await self._somebody.wait()
+            if not self._somebody.is_set():
+                await self._somebody.wait()
+                look_at = loop.time() + SAFETY_POLL.total_seconds()
             try:
-                await self._feed.wait(list(self._waiters), SAFETY_POLL)
+                if await self._joined_before_news(look_at - loop.time()):
+                    continue
+                look_at = loop.time() + SAFETY_POLL.total_seconds()
                 heard = await self._look(list(self._waiters))
             except Exception as error:  # noqa: BLE001  who waits must not be left to wait for ever
                 logger.warning("watching_failed", error=f"{type(error).__name__}: {error}")
                 heard = False
             if not heard:
                 await asyncio.sleep(SAFETY_POLL.total_seconds())
+
+    async def _joined_before_news(self, seconds: float) -> bool:
+        """Ask the feed about all who wait, for so long; True as soon as there are more of them."""
+        self._joined.clear()
+        waiting = [
+            asyncio.ensure_future(self._feed.wait(list(self._waiters), timedelta(seconds=max(seconds, 0.0)))),
+            asyncio.ensure_future(self._joined.wait()),
+        ]
+        try:
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            if not waiting[0].done():
+                return True
+            waiting[0].result()
+            return False
+        finally:
+            for one in waiting:
+                one.cancel()
 
     async def _look(self, run_ids: Collection[RunId]) -> bool:
         """Tell who waits for those that have ended; False if the store could not be asked."""

@@ -3,13 +3,16 @@
 import os
 from collections.abc import Callable, Mapping
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import environ
 
 from mainspring.hosts.execution.parts import Timing
 from mainspring.hosts.node_worker.settings import WorkerSettings
 from mainspring.ports.errors import SettingsError
+
+if TYPE_CHECKING:
+    from mainspring.hosts.node_worker.status import StatusSettings
 
 
 def _seconds(said: str | timedelta) -> timedelta:
@@ -19,6 +22,23 @@ def _seconds(said: str | timedelta) -> timedelta:
 
 def _or_none(text: str | None) -> timedelta | None:
     return None if text is None else _seconds(text)
+
+
+def _port(said: str | int | None) -> int | None:
+    return None if said is None or said == "" else int(said)
+
+
+def _flag(said: str | bool) -> bool:  # noqa: FBT001  attrs.evolve converts again
+    return bool(int(said))
+
+
+class Secret(str):
+    """A text that a representation of the settings does not show."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'…'" if self else "''"
 
 
 def _var(default: str | None, meaning: str, converter: Callable[[Any], Any] | None = None) -> Any:
@@ -42,7 +62,13 @@ class Settings:
     cancel_grace: timedelta = _var("5", "For a body that was told to end.", _seconds)
     shutdown_grace: timedelta = _var("30", "For bodies at a shutdown.", _seconds)
     collect: timedelta = _var("3600", "Between two looks for large payloads that nothing names; 0: never.", _seconds)
+    retention: timedelta = _var("0", "Runs that ended so long ago are deleted; 0: never.", _seconds)
+    answer_retention: timedelta | None = _var(None, "Likewise remembered answers. Default: as runs.", _or_none)
     max_stuck: int = _var("50", "Stuck bodies above which a worker exits.", int)
+    metrics_port: int | None = _var(None, "Where a worker tells operators how it is. Default: nowhere.", _port)
+    metrics_address: str = _var("127.0.0.1", "The address of that port.")
+    metrics_token: str = _var("", "Wanted of whoever asks there; needed for an address that is not loopback.", Secret)
+    tracing: bool = _var("0", "1: make OpenTelemetry spans.", _flag)
 
     def worker(
         self, *, concurrency: int | None = None, name: str | None = None, lease: timedelta | None = None
@@ -59,6 +85,8 @@ class Settings:
             heartbeat=heartbeat,
             reap=self.reap if lease is None else min(self.reap, length / 4),
             collect=self.collect,
+            retention=self.retention,
+            answer_retention=self.answer_retention,
             safety_poll=self.safety_poll,
             attempt_maximum=self.attempt_maximum,
             cancel_grace=self.cancel_grace,
@@ -71,6 +99,19 @@ class Settings:
             max_stuck=self.max_stuck,
             timing=timing,
         )
+
+    def status(self, port: int | None = None) -> "StatusSettings | None":
+        """Where a worker tells operators how it is, if at all; a port given here wins.
+
+        Raises:
+            SettingsError: it would listen where it must not, or nowhere.
+        """
+        chosen = self.metrics_port if port is None else port
+        if chosen is None:
+            return None
+        from mainspring.hosts.node_worker.status import StatusSettings  # a web server, which few want
+
+        return StatusSettings(port=chosen, address=self.metrics_address, token=str(self.metrics_token))
 
 
 def from_environment(environment: Mapping[str, str] | None = None) -> Settings:

@@ -1,13 +1,20 @@
 """The composition root: a URL chooses the adapters. The only module of the face that names them, beside ``testing``."""
 
+from time import monotonic
+
+import attrs
+
 from mainspring.adapters.msgspec import MsgspecCodec
 from mainspring.adapters.system import SystemClock, SystemIds
+from mainspring.hosts.execution.observers import together
 from mainspring.hosts.execution.parts import Parts
+from mainspring.hosts.execution.store_clock import StoreClock
 from mainspring.ports.codec import Limits
 from mainspring.ports.errors import SettingsError
 from mainspring.ports.event_sink import EventSink
+from mainspring.ports.observer import Exposition, Observer
 
-KNOWN = "sqlite:///file.db (relative), sqlite:////file.db (absolute), memory://"
+KNOWN = "sqlite:///file.db (relative), sqlite:////file.db (absolute), postgresql://user@host/database, memory://"
 
 
 def open_parts(
@@ -20,7 +27,9 @@ def open_parts(
 ) -> Parts:
     """Open the store that a URL names, with the adapters that go with it. Blocks for some milliseconds.
 
-    ``sqlite:///relative.db``, ``sqlite:////absolute.db`` or ``memory://`` (gone with the process).
+    ``sqlite:///relative.db``, ``sqlite:////absolute.db``, ``postgresql://user@host/database?schema=mainspring`` or
+    ``memory://`` (gone with the process). An embedded store brings its schema up to date by itself, if ``migrate``; a
+    server's is only checked.
 
     Raises:
         SettingsError: the URL names no store Mainspring knows, or no place where one can be.
@@ -32,9 +41,43 @@ def open_parts(
         return _memory(limits or Limits(), sink)
     if separator and scheme == "sqlite":
         return _sqlite(url, blobs, limits or Limits(), sink, migrate=migrate)
+    if separator and scheme in {"postgresql", "postgres"}:
+        return _postgres(url, blobs, limits or Limits(), sink)
     found = f"begins with {scheme!r}" if separator else "has no scheme"
     msg = f"no store is known for a URL that {found}; known: {KNOWN}"
     raise SettingsError(msg)
+
+
+def open_exposition() -> Exposition:
+    """What keeps a worker's figures for Prometheus.
+
+    Raises:
+        SettingsError: prometheus-client is not installed.
+    """
+    try:
+        from mainspring.adapters.prometheus.metrics import PrometheusMetrics
+    except ImportError as error:
+        raise SettingsError("metrics need prometheus-client; run: pip install 'mainspring[metrics]'") from error
+    return PrometheusMetrics()
+
+
+def observed(parts: Parts, *, tracing: bool = False, exposition: Exposition | None = None) -> Parts:
+    """The parts, watched by what is asked for, beside what watches them already.
+
+    Raises:
+        SettingsError: tracing is asked for, and opentelemetry-api is not installed.
+    """
+    if not tracing and exposition is None:
+        return parts
+    return attrs.evolve(parts, observer=together(parts.observer, exposition, _tracing() if tracing else None))
+
+
+def _tracing() -> Observer:
+    try:
+        from mainspring.adapters.opentelemetry.tracing import OpenTelemetryTracing
+    except ImportError as error:
+        raise SettingsError("tracing needs opentelemetry-api; run: pip install 'mainspring[tracing]'") from error
+    return OpenTelemetryTracing()
 
 
 def _memory(limits: Limits, sink: EventSink | None) -> Parts:
@@ -75,4 +118,30 @@ def _sqlite(url: str, blobs: str | None, limits: Limits, sink: EventSink | None,
         ids=ids,
         limits=limits,
         sink=sink,
+    )
+
+
+_NO_BLOBS = "set blobs= (or MAINSPRING_BLOBS) to a directory that all processes share"
+
+
+def _postgres(url: str, blobs: str | None, limits: Limits, sink: EventSink | None) -> Parts:
+    from mainspring.adapters.filesystem import AbsentBlobStore, FilesystemBlobStore
+
+    try:
+        from mainspring.adapters.sql.postgres import open_postgres
+    except ImportError as error:
+        raise SettingsError("PostgreSQL needs psycopg; run: pip install 'mainspring[postgres]'") from error
+    store, transport = open_postgres(url)
+    clock = StoreClock(store, monotonic)
+    return Parts(
+        store=store,
+        transport=transport,
+        feed=transport,
+        blobs=FilesystemBlobStore(blobs) if blobs else AbsentBlobStore(_NO_BLOBS),
+        codec=MsgspecCodec(limits),
+        clock=clock,
+        ids=SystemIds(),
+        limits=limits,
+        sink=sink,
+        refresh_clock=clock.refresh,
     )

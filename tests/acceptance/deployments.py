@@ -1,11 +1,12 @@
-"""The deployments that whole workflows are run on. A further deployment is one more function here."""
+"""The deployments that whole workflows are run on: a shape on a store. A further one is one more line here."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import timedelta
-from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+import attrs
 
 from mainspring import Mainspring, Workflow
 from mainspring.engine import open_parts
@@ -23,42 +24,42 @@ QUICK = Timing(
     shutdown_grace=timedelta(seconds=2),
 )
 
-Deployment = Callable[[Path, list[Workflow[Any, Any]]], AbstractAsyncContextManager[Mainspring]]
+
+@attrs.frozen
+class Place:
+    """Where the store of one test is, and the directory for its large payloads."""
+
+    url: str
+    blobs: str | None = None  #: None: where the store has them by itself
+
+
+Shape = Callable[[Place, list[Workflow[Any, Any]]], AbstractAsyncContextManager[Mainspring]]
+StoreName = Literal["memory", "sqlite", "postgres"]
 
 
 @asynccontextmanager
-async def memory(folder: Path, workflows: list[Workflow[Any, Any]]) -> AsyncGenerator[Mainspring]:
-    """Everything in one process, nothing on disk."""
-    async with Mainspring("memory://", workflows=workflows, settings=WorkerSettings(timing=QUICK)) as engine:
-        yield engine
-
-
-@asynccontextmanager
-async def sqlite(folder: Path, workflows: list[Workflow[Any, Any]]) -> AsyncGenerator[Mainspring]:
-    """The embedded default: a file, the worker in the caller's process."""
-    url = f"sqlite:///{folder / 'store.db'}"
-    async with Mainspring(url, workflows=workflows, settings=WorkerSettings(timing=QUICK)) as engine:
-        yield engine
-
-
-@asynccontextmanager
-async def sqlite_apart(folder: Path, workflows: list[Workflow[Any, Any]]) -> AsyncGenerator[Mainspring]:
-    """Client and worker with a connection each, as two processes have: only the file tells one of the other."""
-    url = f"sqlite:///{folder / 'store.db'}"
+async def together(place: Place, workflows: list[Workflow[Any, Any]]) -> AsyncGenerator[Mainspring]:
+    """The embedded default: the worker in the caller's process."""
     settings = WorkerSettings(timing=QUICK)
+    async with Mainspring(place.url, workflows=workflows, settings=settings, blobs=place.blobs) as engine:
+        yield engine
+
+
+@asynccontextmanager
+async def apart(place: Place, workflows: list[Workflow[Any, Any]]) -> AsyncGenerator[Mainspring]:
+    """Client and worker with connections of their own, as two processes have: only the store tells one of the other."""
     async with (
-        Mainspring(url, workflows=workflows, settings=settings),
-        Mainspring(url, workflows=workflows, worker=False) as client,
+        together(place, workflows),
+        Mainspring(place.url, workflows=workflows, worker=False, blobs=place.blobs) as client,
     ):
         yield client
 
 
 @asynccontextmanager
-async def sqlite_serverless(folder: Path, workflows: list[Workflow[Any, Any]]) -> AsyncGenerator[Mainspring]:
+async def serverless(place: Place, workflows: list[Workflow[Any, Any]]) -> AsyncGenerator[Mainspring]:
     """No worker: only the serverless handlers, called again and again."""
-    url = f"sqlite:///{folder / 'store.db'}"
-    async with Mainspring(url, workflows=workflows, worker=False) as client:
-        parts = open_parts(url)
+    async with Mainspring(place.url, workflows=workflows, worker=False, blobs=place.blobs) as client:
+        parts = open_parts(place.url, blobs=place.blobs)
         host = ServerlessHost(parts, WorkflowRegistry(workflows, parts.codec), timing=QUICK)
 
         async def invoke() -> None:
@@ -84,9 +85,12 @@ async def sqlite_serverless(folder: Path, workflows: list[Workflow[Any, Any]]) -
             await parts.store.close()
 
 
-DEPLOYMENTS: dict[str, Deployment] = {
-    "memory": memory,
-    "sqlite": sqlite,
-    "sqlite, client apart": sqlite_apart,
-    "sqlite, serverless": sqlite_serverless,
+DEPLOYMENTS: dict[str, tuple[StoreName, Shape]] = {
+    "memory": ("memory", together),
+    "sqlite": ("sqlite", together),
+    "sqlite, client apart": ("sqlite", apart),
+    "sqlite, serverless": ("sqlite", serverless),
+    "PostgreSQL": ("postgres", together),
+    "PostgreSQL, client apart": ("postgres", apart),
+    "PostgreSQL, serverless": ("postgres", serverless),
 }

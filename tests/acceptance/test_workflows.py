@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from mainspring import RunHandle, RunStatus, Workflow
+from mainspring import RunHandle, RunStatus, Workflow, results
 from mainspring.errors import (
     ConflictError,
     FinishedError,
@@ -288,6 +288,20 @@ async def test_a_result_that_is_waited_for_too_briefly_leaves_the_run_alone(engi
         with pytest.raises(TimeoutError, match="still pending"):
             await run.result(0.05)
         assert await run.result(SOON) == "hello x"
+
+
+async def test_the_end_of_a_run_is_heard_of_without_polling(
+    engine_with: Engines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with engine_with(w.hello) as engine:
+        later = await engine.start(w.hello, "x", start_at=engine.parts.clock.now() + timedelta(hours=1))
+        waiting = asyncio.ensure_future(later.result())
+        await engine.run(w.hello, "the first one opens whatever hints come by", timeout=SOON)
+        monkeypatch.setattr(results, "SAFETY_POLL", timedelta(hours=1))
+        async with asyncio.timeout(SOON):
+            for name in ("a", "b", "c"):  # though another run is waited for already
+                assert await engine.run(w.hello, name) == f"hello {name}"
+        waiting.cancel()
 
 
 async def test_wrong_options_are_all_told(engine_with: Engines) -> None:

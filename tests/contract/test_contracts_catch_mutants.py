@@ -9,8 +9,9 @@ from mainspring.adapters.memory import guards
 from tests.contract.commit_mutants import COMMIT_MUTANTS
 from tests.contract.mutants import MemorySuite, fails
 from tests.contract.store_mutants import STORE_MUTANTS
+from tests.contract.sweep_mutants import SWEEP_MUTANTS
 
-PERSISTENCE_MUTANTS = COMMIT_MUTANTS | STORE_MUTANTS
+PERSISTENCE_MUTANTS = COMMIT_MUTANTS | STORE_MUTANTS | SWEEP_MUTANTS
 
 
 @pytest.mark.promise(13)

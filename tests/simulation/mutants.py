@@ -14,7 +14,7 @@ from typing import Any, cast
 import attrs
 import pytest
 
-from mainspring.adapters.memory import batches, claims, guards, indexes, lock_sets, writes
+from mainspring.adapters.memory import claims, guards, indexes, lock_sets, writes
 from mainspring.adapters.memory.blob_store import MemoryBlobStore
 from mainspring.adapters.memory.persistence import MemoryPersistence
 from mainspring.adapters.memory.store import MemoryStore
@@ -33,6 +33,7 @@ from mainspring.kernel.commands.outbox_settle import SettleOutbox
 from mainspring.kernel.decision import Command, Decision, Facts
 from mainspring.kernel.plan import StagePlan
 from mainspring.kernel.transitions import StageEvent
+from mainspring.ports import batches
 from mainspring.ports.change import Change
 from mainspring.ports.errors import StaleChange, UnknownOutcomeError
 from mainspring.ports.names import BlobKey, LeaseId, Payload, Route, RunId, WorkerId

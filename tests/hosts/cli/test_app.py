@@ -15,7 +15,7 @@ from tests.hosts.programs import Program
 ROOT = Path(__file__).parents[3]
 CANARY = "canary-9f3b"
 URLS = [
-    f"postgresql://me:{CANARY}@host/db",
+    f"mysql://me:{CANARY}@host/db",
     f"postgresql://me:{CANARY}/with@odd@host/db",
     f"me:{CANARY}@host/db",
     f"postgresql:me:{CANARY}@host",
@@ -53,6 +53,14 @@ def test_a_wrong_url_exits_with_2_and_no_secret(cli: CommandLine, command: tuple
             assert result.exit_code == 2, result.output
         assert CANARY not in result.output
         assert "Traceback" not in result.output
+
+
+def test_a_server_that_is_not_there_is_unavailable_and_its_password_untold(cli: CommandLine) -> None:
+    for command in (("runs", "list"), ("migrate",), ("worker", flows.__file__)):
+        result = cli(*command, "--database", f"postgresql://me:{CANARY}@127.0.0.1:1/db")
+        assert result.exit_code == 4, result.output
+        assert CANARY not in result.output
+        assert "127.0.0.1" in result.output
 
 
 @pytest.mark.parametrize("url", URLS)

@@ -128,13 +128,13 @@ async def test_a_worker_whose_heartbeats_fail_ends_its_bodies_and_claims_nothing
 
 async def test_upkeep_that_raises_is_tried_again_and_stops_nothing_else() -> None:
     weather = Weather()
-    weather.failing = {"expired_leases"}
+    weather.failing = {"next_upkeep"}
     world = bench(hello, point=weather)
     async with working(world):
         assert await (await world.start(hello, "x")).result(SOON) == "hello x"
 
         async def tried_twice() -> bool:
-            return weather.seen.count("expired_leases") >= 2
+            return weather.seen.count("next_upkeep") >= 2
 
         await until(tried_twice)
 

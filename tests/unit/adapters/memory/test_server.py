@@ -6,9 +6,11 @@ from datetime import timedelta
 
 import pytest
 
-from mainspring.adapters.memory import Fault, batches, lock_sets
+from mainspring.adapters.memory import Fault, lock_sets
 from mainspring.adapters.memory.row_locks import LockKey
+from mainspring.adapters.memory.server import Handed
 from mainspring.adapters.memory.store import MemoryStore
+from mainspring.ports import batches
 from mainspring.ports.change import Change, LeaseGuard, OutboxSettlement, RunGuard, RunPatch, Wake
 from mainspring.ports.contracts.commit_guards import released
 from mainspring.ports.contracts.world import LEASE_LENGTH, ROUTE, SECOND, WORKER
@@ -266,9 +268,9 @@ async def test_a_wake_and_a_suspension_never_share_a_batch() -> None:
 
 
 async def test_nobody_overtakes_a_change_it_does_not_go_with() -> None:
-    def handed(change: Change) -> batches.Handed:
+    def handed(change: Change) -> Handed:
         verdict: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        return batches.Handed(change=change, verdict=verdict, uses=batches.uses(change))
+        return Handed(change=change, verdict=verdict, uses=batches.uses(change))
 
     server = Server()
     run, other = server.world.run(), server.world.run()

@@ -30,12 +30,13 @@ def test_a_column_list_names_every_column_of_its_table(table: Table, columns: st
     assert set(listed(columns)) | kept_apart == {column.name for column in table.columns}
 
 
-def test_moments_are_integers_in_sqlite_and_timestamps_in_postgresql() -> None:
+def test_moments_are_integers_and_ids_are_uuids_where_there_is_such_a_type() -> None:
     from sqlalchemy.dialects import postgresql, sqlite
 
     moment = tables.runs.c.created_at.type
-    assert moment.compile(dialect=sqlite.dialect()) == "BIGINT"
-    assert moment.compile(dialect=postgresql.dialect()) == "TIMESTAMP WITH TIME ZONE"  # type: ignore[no-untyped-call]
+    known = (sqlite.dialect(), postgresql.dialect())  # type: ignore[no-untyped-call]
+    assert [moment.compile(dialect=dialect) for dialect in known] == ["BIGINT", "BIGINT"]
+    assert [tables.runs.c.id.type.compile(dialect=dialect) for dialect in known] == ["TEXT", "UUID"]
     assert isinstance(tables.runs.c.revision.type, Integer)
     assert isinstance(tables.jobs.c.token.type, BigInteger)
 

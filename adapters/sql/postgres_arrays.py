@@ -1,0 +1,46 @@
+"""Columns as PostgreSQL's array literals: one text per column is several times cheaper than a list of values.
+
+Rule: whatever a text holds, it arrives as it was, or is refused; no value can end its column or begin another.
+"""
+
+from collections.abc import Sequence
+
+from mainspring.ports.errors import InvalidValueError, Problem
+
+_PART, _NULL = "\x1f", "\x1e"
+_ID_LENGTH = 36
+
+
+def numbers(values: Sequence[int | None]) -> str:
+    """Integers and truth values."""
+    return "{" + ",".join(map(str, values)).replace("None", "NULL") + "}"
+
+
+def ids(values: Sequence[str | None]) -> str:
+    """UUIDs in their text form; what has another length is refused here, what is none by the server.
+
+    Raises:
+        InvalidValueError: a value is no UUID.
+    """
+    joined = ",".join(map(str, values))
+    given = len(values) - values.count(None)
+    length = given * _ID_LENGTH + (len(values) - given) * len("None") + max(len(values) - 1, 0)
+    if len(joined) != length or joined.count(",") != max(len(values) - 1, 0):
+        raise InvalidValueError("id", (Problem("$", "expected UUIDs in their 36-character form"),))
+    return "{" + joined.replace("None", "NULL") + "}"
+
+
+def texts(values: Sequence[str | None]) -> str:
+    """Texts of any content. Two control characters part them while they are escaped all at once."""
+    if not values:
+        return "{}"
+    nulls = values.count(None)
+    joined = _PART.join([_NULL if value is None else value for value in values])
+    if joined.count(_PART) != len(values) - 1 or joined.count(_NULL) != nulls:
+        return "{" + ",".join("NULL" if value is None else f'"{_escaped(value)}"' for value in values) + "}"
+    literal = '{"' + _escaped(joined).replace(_PART, '","') + '"}'
+    return literal.replace(f'"{_NULL}"', "NULL") if nulls else literal
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"')

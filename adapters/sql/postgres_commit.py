@@ -1,0 +1,348 @@
+"""The one statement that writes a batch of Changes into PostgreSQL, put together from the parts that the batch needs.
+
+How it works. Every row that travels carries ``c``, the number of its Change in the batch. First the guards: ``rg``
+locks the runs that are written, guarded, woken or told of, ``lg`` the jobs, ``og`` the relay's row; each is one probe
+of a primary key per row, in the order of the parameters, which are sorted: runs before jobs, so that two processes
+never wait for each other in a circle. (``cross join lateral … for no key update`` is what keeps the planner from
+another order; ``(select count(*) from rg) >= 0`` makes jobs wait for runs.) A row that another transaction held is
+looked at again, as it is then, when the lock comes. ``ok`` are the Changes all of whose guards were found; only their
+rows pass into the writes. The answer is the numbers of the others: normally no row at all.
+
+All writes see the same snapshot, none sees another's: what may stand together in a batch is said in
+:mod:`mainspring.ports.batches`. Unique keys are plain inserts: one that is taken fails the statement, nothing is
+written, and the writer (:mod:`postgres_writer`) finds out whose it was.
+
+Texts that are put together here are put together from constants of this package, never from input.
+"""
+
+# ruff: noqa: S608  see the last sentence above
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+import attrs
+
+from mainspring.adapters.sql.postgres_arrays import ids, numbers, texts
+from mainspring.adapters.sql.predicates import TOMBSTONE
+from mainspring.adapters.sql.rows import ATTEMPT_COLUMNS, JOB_COLUMNS, RUN_COLUMNS, STAGE_COLUMNS, Row, listed
+from mainspring.ports.records import JobPhase
+
+_ARRAYS: dict[str, Callable[[Sequence[Any]], str]] = {
+    "int": numbers,
+    "bigint": numbers,
+    "bool": numbers,
+    "uuid": ids,
+    "text": texts,
+}
+
+_NUMBERS = frozenset({"idx", "revision", "priority", "attempt", "max_attempts", "wakes", "seq", "tries"})
+_MOMENTS = frozenset(
+    {"created_at", "start_at", "started_at", "finished_at", "deadline", "ended_at", "available_at", "not_before"}
+    | {"lease_until", "claimed_at", "sent_at", "token"}
+)
+_IDS = frozenset({"run_id", "lease_id", "parent_run"})
+
+
+def _typed(columns: str) -> str:
+    """A record's columns with their types."""
+
+    def kind(name: str) -> str:
+        if name in _NUMBERS:
+            return "int"
+        if name in _MOMENTS:
+            return "bigint"
+        return "uuid" if name in _IDS else "text"
+
+    return ", ".join(f"{name} {kind(name)}" for name in listed(columns))
+
+
+@attrs.frozen
+class Part:
+    """A part of the statement: the rows it takes, and its text, in which ``{rows}`` stands for them."""
+
+    columns: str
+    text: str
+    guards: bool = False  #: each of its rows is a guard that must be found
+    bars: bool = False  #: a Change of which it finds a row is refused
+    first: bool = False  #: it locks, and must be done before anything is written
+
+    @property
+    def checks(self) -> bool:
+        """Whether it comes before what is written."""
+        return self.guards or self.bars or self.first
+
+    @property
+    def types(self) -> list[str]:
+        """The type of each column."""
+        return [column.split(" ")[1] for column in listed(self.columns)]
+
+    @property
+    def names(self) -> str:
+        """The columns' names alone."""
+        return ", ".join(column.split(" ")[0] for column in listed(self.columns))
+
+
+_OK = "u.c in (select c from ok)"
+_KEY = "j.run_id = u.run_id and j.stage = u.stage and j.idx = u.idx"
+_WRITTEN = "(select written from ev)"
+
+_RUN_INSERT = RUN_COLUMNS + ", event_count"
+_RUN_TYPED = _typed(RUN_COLUMNS).replace("id text", "id uuid", 1)
+
+_LEFT = "not exists (select 1 from jobs_gone g where g.run_id = j.run_id and g.stage = j.stage and g.idx = j.idx)"
+
+PARTS: dict[str, Part] = {
+    # -- guards, and the locks of what is written without one ---------------------------------------------------------
+    "rg": Part(
+        "c int, id uuid, revision int, must bool",
+        """
+        select u.c, u.must, r.id, r.event_count from {rows} cross join lateral (
+          select id, event_count from runs where id = u.id and (u.revision is null or revision = u.revision)
+          for no key update) r""",
+        guards=True,
+    ),
+    "lg": Part(
+        "c int, run_id uuid, stage text, idx int, lease_id uuid, wakes int, expired bool, token bigint",
+        f"""
+        select u.c from {{rows}} cross join lateral (
+          select 1 from jobs j where {_KEY} and (select count(*) from rg) >= 0
+            and case when u.lease_id is null then j.lease_id is null and j.token = u.token
+              else j.lease_id = u.lease_id and (u.wakes is null or j.wakes = u.wakes)
+                and (not u.expired or j.lease_until < mainspring_now()) end
+          for no key update) j""",
+        guards=True,
+    ),
+    "og": Part(
+        "c int, lease_id uuid",
+        """
+        select u.c from {rows} cross join lateral (
+          select 1 from leases where name = 'relay' and lease_id = u.lease_id for no key update) l""",
+        guards=True,
+    ),
+    #: Runs that are no more, and must not be created again.
+    "gone": Part(
+        "c int, key text",
+        f"select u.c from {{rows}} where exists (select 1 from answers where command = '{TOMBSTONE}' and key = u.key)",
+        bars=True,
+    ),
+    #: All jobs of the runs that are woken or ended.
+    "wg": Part(
+        "run_id uuid",
+        """
+        select count(*) as n from {rows} cross join lateral (
+          select 1 from jobs where run_id = u.run_id and (select count(*) from rg) >= 0
+          order by stage, idx for no key update) j""",
+        first=True,
+    ),
+    # -- runs ---------------------------------------------------------------------------------------------------------
+    "runs_new": Part(
+        f"c int, {_RUN_TYPED}, event_count int",
+        f"""
+        insert into runs ({_RUN_INSERT})
+        select {RUN_COLUMNS}, case when {_WRITTEN} then event_count else 0 end from {{rows}} where {_OK}""",
+    ),
+    "tags_new": Part(
+        "c int, tag text, run_id uuid",
+        f"insert into run_tags (tag, run_id) select tag, run_id from {{rows}} where {_OK} on conflict do nothing",
+    ),
+    "runs_set": Part(
+        "c int, id uuid, revision int, status text, started_at bigint, finished_at bigint, output text, failure text,"
+        " cancel_reason text, events int",
+        f"""
+        update runs r set revision = coalesce(u.revision, r.revision), status = coalesce(u.status, r.status),
+          started_at = coalesce(u.started_at, r.started_at), finished_at = coalesce(u.finished_at, r.finished_at),
+          output = coalesce(u.output, r.output), failure = coalesce(u.failure, r.failure),
+          cancel_reason = coalesce(u.cancel_reason, r.cancel_reason),
+          event_count = r.event_count + case when {_WRITTEN} then u.events else 0 end
+        from {{rows}} where r.id = u.id and {_OK}""",
+    ),
+    # -- messages -----------------------------------------------------------------------------------------------------
+    "graphs_new": Part(
+        "c int, fingerprint text, shape text",
+        f"""
+        insert into graphs (fingerprint, shape) select distinct on (fingerprint) fingerprint, shape
+        from {{rows}} where {_OK} order by fingerprint, u.c on conflict do nothing""",
+    ),
+    "signals_new": Part(
+        "c int, run_id uuid, place int, id text, name text, payload text, sent_at bigint",
+        f"""
+        insert into signals (run_id, seq, id, name, payload, sent_at)
+        select u.run_id, u.place + coalesce((select max(s.seq) from signals s where s.run_id = u.run_id), 0),
+          u.id, u.name, u.payload, u.sent_at from {{rows}} where {_OK}""",
+    ),
+    "answers_new": Part(
+        "c int, command text, key text, request_hash text, result text",
+        f"""
+        insert into answers (command, key, request_hash, result, answered_at)
+        select command, key, request_hash, result, (select mainspring_now()) from {{rows}} where {_OK}""",
+    ),
+    # -- what has ended -----------------------------------------------------------------------------------------------
+    "stages_new": Part(
+        f"c int, {_typed(STAGE_COLUMNS)}",
+        f"insert into stages ({STAGE_COLUMNS}) select {STAGE_COLUMNS} from {{rows}} where {_OK}",
+    ),
+    "attempts_new": Part(
+        f"c int, {_typed(ATTEMPT_COLUMNS)}",
+        f"insert into attempts ({ATTEMPT_COLUMNS}) select {ATTEMPT_COLUMNS} from {{rows}} where {_OK}",
+    ),
+    # -- jobs ---------------------------------------------------------------------------------------------------------
+    "jobs_gone": Part(
+        "c int, run_id uuid, stage text, idx int",
+        f"delete from jobs j using {{rows}} where {_KEY} and {_OK} returning j.run_id, j.stage, j.idx",
+    ),
+    "jobs_moved": Part(
+        "c int, run_id uuid, stage text, idx int, to_stage text, to_idx int, route text, phase text,"
+        " available_at bigint, not_before bigint, attempt int, max_attempts int, input text, keep bool,"
+        " claimed_at bigint",
+        f"""
+        update jobs j set stage = u.to_stage, idx = u.to_idx, route = u.route, phase = u.phase,
+          available_at = u.available_at, not_before = u.not_before, attempt = u.attempt,
+          max_attempts = u.max_attempts, input = u.input, progress = null,
+          lease_id = case when u.keep then j.lease_id end, worker = case when u.keep then j.worker end,
+          lease_until = case when u.keep then j.lease_until end,
+          claimed_at = case when u.keep then coalesce(u.claimed_at, j.claimed_at) end
+        from {{rows}} where {_KEY} and {_OK}""",
+    ),
+    "jobs_new": Part(
+        f"c int, {_typed(JOB_COLUMNS)}",
+        f"insert into jobs ({JOB_COLUMNS}) select {JOB_COLUMNS} from {{rows}} where {_OK}",
+    ),
+    "jobs_freed": Part(
+        "c int, run_id uuid, stage text, n int, at bigint",
+        f"""
+        update jobs j set phase = '{JobPhase.READY.value}', available_at = f.at from (
+          select u.run_id, u.stage, p.idx, u.at from {{rows}} cross join lateral (
+            select idx from jobs where run_id = u.run_id and stage = u.stage and phase = '{JobPhase.PARKED.value}'
+            order by idx limit u.n) p where {_OK}) f
+        where j.run_id = f.run_id and j.stage = f.stage and j.idx = f.idx""",
+    ),
+    "jobs_told": Part(
+        "c int, run_id uuid, stage text, idx int, progress text",
+        f"update jobs j set progress = u.progress from {{rows}} where {_KEY} and {_OK}",
+    ),
+    #: Every job that is left of a run becomes an ended stage; what this batch deletes by key is not left.
+    "jobs_ended": Part(
+        "c int, run_id uuid, status text, at bigint",
+        f"""
+        delete from jobs j using {{rows}} where j.run_id = u.run_id and {_OK} and {_LEFT}
+        returning j.run_id, j.stage, j.idx, u.status, j.attempt, j.worker, j.claimed_at, u.at""",
+    ),
+    "jobs_woken": Part(
+        "c int, run_id uuid, at bigint, hurry bool",
+        f"""
+        update jobs j set wakes = j.wakes + 1,
+          available_at = case when j.lease_id is not null then j.available_at
+            when u.hurry then least(j.available_at, u.at)
+            else least(j.available_at, greatest(u.at, j.not_before)) end,
+          not_before = case when u.hurry and j.lease_id is null then null else j.not_before end
+        from {{rows}} where j.run_id = u.run_id and {_OK}""",
+    ),
+    # -- the outbox ---------------------------------------------------------------------------------------------------
+    "events_new": Part(
+        "c int, run_id uuid, seq int, type text, at bigint, data text, n int",
+        f"""
+        insert into outbox (run_id, seq, type, at, data)
+        select u.run_id, coalesce(b.event_count, 0) + u.seq, u.type, u.at, u.data
+        from {{rows}} left join rg b on b.c = u.c and b.id = u.run_id where {_OK} and {_WRITTEN} order by u.n""",
+    ),
+    "events_gone": Part(
+        "c int, run_id uuid, seq int",
+        f"delete from outbox o using {{rows}} where o.run_id = u.run_id and o.seq = u.seq and {_OK}",
+    ),
+    "events_late": Part(
+        "c int, run_id uuid, seq int, tries int, until bigint",
+        f"""
+        update outbox o set tries = u.tries, postponed_until = u.until from {{rows}}
+        where o.run_id = u.run_id and o.seq = u.seq and {_OK}""",
+    ),
+    "events_dead": Part(
+        "c int, run_id uuid, seq int, error text",
+        f"""
+        delete from outbox o using {{rows}} where o.run_id = u.run_id and o.seq = u.seq and {_OK}
+        returning o.id, o.run_id, o.seq, o.type, o.at, o.data, o.tries, u.error""",
+    ),
+}
+
+#: What follows a part that gives rows back.
+_AFTER = {
+    "jobs_ended": """
+        insert into stages (run_id, stage, idx, status, attempt, worker, started_at, finished_at)
+        select run_id, stage, idx, status, attempt, worker, claimed_at, at from jobs_ended""",
+    "events_dead": """
+        insert into dead_letters (run_id, seq, type, at, data, tries, error, died_at)
+        select run_id, seq, type, at, data, tries, error, (select mainspring_now()) from events_dead order by id""",
+}
+#: What stands in the texts instead, when a part that they look at is not there.
+_WITHOUT = {
+    "rg": {
+        "(select count(*) from rg) >= 0": "true",
+        "left join rg b on b.c = u.c and b.id = u.run_id": "cross join (select 0 as event_count) b",
+    },
+    "jobs_gone": {_LEFT: "true"},
+}
+_TOLD = frozenset({"runs_new", "runs_set", "events_new"})
+_ENTRIES = Part("c int, need int", "")
+
+
+def statement(batch: Mapping[str, list[Row]]) -> tuple[bytes, list[str]]:
+    """The text and the parameters that write a batch: its rows by part; ``entries`` says how many guards each needs."""
+    parts = tuple(name for name in PARTS if batch.get(name))
+    parameters: list[str] = []
+    for name in ("entries", *parts):
+        part = _ENTRIES if name == "entries" else PARTS[name]
+        for kind, column in zip(part.types, zip(*batch[name], strict=True), strict=True):
+            parameters.append(_ARRAYS[kind](column))
+    return _text(parts), parameters
+
+
+@lru_cache(maxsize=512)
+def _text(parts: tuple[str, ...]) -> bytes:
+    number = 0
+
+    def rows(part: Part) -> str:
+        nonlocal number
+        columns: list[str] = []
+        for kind in part.types:
+            number += 1
+            columns.append(f"unnest(${number}::{kind}[])")
+        return f"rows from ({', '.join(columns)}) as u({part.names})"
+
+    entries = rows(_ENTRIES)
+    texts_ = {name: PARTS[name].text.replace("{rows}", rows(PARTS[name])) for name in parts}
+    for name, instead in _WITHOUT.items():
+        if name not in texts_:
+            texts_ = {part: _replaced(text, instead) for part, text in texts_.items()}
+    pieces = [f"{name} as materialized ({texts_[name]})" for name in parts if PARTS[name].checks]
+    if _TOLD.intersection(parts):
+        pieces.append(f"ev as materialized ({_EVENTS_WRITTEN})")
+    pieces.append(f"ok as materialized ({_ok(entries, parts)})")
+    for name in parts:
+        if not PARTS[name].checks:
+            pieces.append(f"{name} as ({texts_[name]})")
+            if name in _AFTER:
+                pieces.append(f"{name}_after as ({_AFTER[name]})")
+    answer = f"select u.c from {entries} where u.c not in (select c from ok)"
+    return f"with {', '.join(pieces)} {answer}".encode()
+
+
+_EVENTS_WRITTEN = "select exists (select 1 from settings where name = 'events_written' and value = 'on') as written"
+
+
+def _replaced(text: str, instead: Mapping[str, str]) -> str:
+    for looked_at, other in instead.items():
+        text = text.replace(looked_at, other)
+    return text
+
+
+def _ok(entries: str, parts: Sequence[str]) -> str:
+    guards = [name for name in parts if PARTS[name].guards]
+    locked = "".join(f" and (select n from {name}) >= 0" for name in parts if PARTS[name].first)
+    locked += "".join(f" and u.c not in (select c from {name})" for name in parts if PARTS[name].bars)
+    if not guards:
+        return f"select u.c from {entries} where true{locked}"
+    found = " union all ".join(f"select c from {name}{' where must' * (name == 'rg')}" for name in guards)
+    return (
+        f"select u.c from {entries} left join (select c, count(*) as n from ({found}) g group by c) f using (c)"
+        f" where u.need = coalesce(f.n, 0){locked}"
+    )
