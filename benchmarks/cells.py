@@ -1,169 +1,209 @@
-"""What is measured against peers: each cell measures one side once and answers named numbers."""
+"""What is measured against peers: each cell measures one side once, on one store, and answers named numbers."""
 
-import sqlite3
 import time
 from collections.abc import Callable
-from contextlib import closing
-from pathlib import Path
 
 import attrs
 
-from benchmarks.processes import Side, scratch, url_of, wait_until
+from benchmarks.processes import Side, Worker, wait_until
+from benchmarks.stores import Mark, Place, PostgresPlace, Store
 
 Numbers = dict[str, float]
 
 
 @attrs.frozen(kw_only=True)
 class Cell:
-    """One question. ``measure(side, n)`` answers it for one side, once."""
+    """One question. ``measure(side, store, n)`` answers it for one side, once."""
 
     title: str
-    measure: Callable[[Side, int], Numbers]
+    measure: Callable[[Side, Store, int], Numbers]
     count: int = 2_000  #: of runs, or whatever the cell counts
     repeats: int = 3
     peers: bool = True  #: whether peers know how to do this
+    patient: bool = False  #: peers poll as rarely as they do untouched
     peer_count: int | None = None  #: where a peer would take minutes
     targets: dict[str, str] = attrs.Factory(dict)
 
 
-def ask(path: Path, statement: str) -> list[tuple[object, ...]]:
-    """One read, as another process; an engine's locks are waited for."""
-    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=30)) as connection:
-        return list(connection.execute(statement))
-
-
-def prepared(side: Side, path: Path) -> str:
-    """The URL of a new database; set up where the side needs it."""
+def set_up(side: Side, place: Place) -> None:
+    """Make a side's tables."""
     if side.needs_setup:
-        side.call("setup", url_of(path))
-    return url_of(path)
+        side.call("setup", place.url)
+    if isinstance(place, PostgresPlace):
+        place.set_up()
 
 
-def drained(side: Side, path: Path, count: int) -> float:
+def drained(side: Side, store: Store, place: Place, count: int) -> float:
     """Wait until every run has ended; when that was. All of them completed."""
-    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=30)) as connection:
-        end = wait_until(lambda: connection.execute(side.open_runs).fetchone() is None)
-        assert connection.execute(side.completed).fetchone()[0] == count
+    end = wait_until(lambda: not place.ask(side.open_runs), store.every)
+    found = place.ask(side.completed)[0][0]
+    assert found == count, f"{side.name}: {found} of {count} completed"
     return end
 
 
-def drain(side: Side, count: int) -> Numbers:
-    """W1: runs of three steps, enqueued first, drained by one worker process; from ready to the last one's end."""
-    with scratch() as path:
-        url = prepared(side, path)
-        enqueued = side.call("start_many", url, "noop3", count)["seconds"]
-        with side.workers(url) as (worker,):
-            before = worker.cpu()
-            seconds = drained(side, path, count) - worker.ready
-            cpu = worker.cpu() - before
-        with closing(sqlite3.connect(path)) as connection:
-            connection.execute("pragma wal_checkpoint(truncate)")
-        size = path.stat().st_size
-    return {
-        "runs/s": count / seconds,
-        "cpu µs/run": cpu / count * 1e6,
-        "starts/s, many": count / enqueued,
-        "bytes/run": size / count,
-    }
+def drain(side: Side, store: Store, count: int) -> Numbers:
+    """W1 and W7: runs of three steps, enqueued first, drained by one worker; everything on that an engine has."""
+    return _drain(side.with_(BENCH_EVENTS="1"), store, count, 1)
 
 
-def starts(side: Side, count: int) -> Numbers:
-    """Starts one after the other, each durable when it returns."""
-    with scratch() as path:
-        return {"starts/s, one by one": count / side.call("start", prepared(side, path), "noop3", count)["seconds"]}
+def drain_quiet(side: Side, store: Store, count: int) -> Numbers:
+    """The same without events."""
+    return _drain(side, store, count, 1)
 
 
-def starts_many(side: Side, count: int) -> Numbers:
-    """Starts in bulk."""
-    with scratch() as path:
-        return {"starts/s, many": count / side.call("start_many", prepared(side, path), "noop3", count)["seconds"]}
+def drain_two(side: Side, store: Store, count: int) -> Numbers:
+    """W4: W1 with two worker processes."""
+    return _drain(side.with_(BENCH_EVENTS="1"), store, count, 2)
 
 
-def latency_local(side: Side, count: int) -> Numbers:
-    """Start to result at idle, one process."""
-    return _latency(side, "local", count)
+def _drain(side: Side, store: Store, count: int, processes: int) -> Numbers:
+    with store.place() as place:
+        set_up(side, place)
+        empty = place.mark()
+        enqueued = side.call(side.fills, place.url, "noop3", count)["seconds"]
+        filled = place.mark()
+        with side.workers(place.url, processes) as workers:
+            before = sum(worker.cpu() for worker in workers)
+            seconds = drained(side, store, place, count) - min(worker.ready for worker in workers)
+            cpu = sum(worker.cpu() for worker in workers) - before
+            done = place.mark()
+            found = {"runs/s": count / seconds, "worker CPU µs/run": cpu / count * 1e6}
+            if side.is_ours and side.environment.get("BENCH_EVENTS"):
+                end = wait_until(lambda: not place.ask("select 1 from outbox limit 1"), store.every)
+                found["runs/s, events published"] = count / (end - min(worker.ready for worker in workers))
+                done = place.mark()
+        found |= _database(empty, filled, done, count)
+        found["bytes/run as left"] = place.left_bytes() / count
+        found["live bytes/run"] = place.live_bytes() / count
+    return found | {f"starts/s, {side.fills}": count / enqueued}
 
 
-def latency_remote(side: Side, count: int) -> Numbers:
-    """Start to result at idle, the worker in another process."""
-    return _latency(side, "remote", count)
-
-
-def _latency(side: Side, mode: str, count: int) -> Numbers:
+def _database(empty: Mark, filled: Mark, done: Mark, count: int) -> Numbers:
+    """What it cost the database, per run; whatever it counted."""
     found: Numbers = {}
+    if filled.cpu is not None and done.cpu is not None:
+        found["server CPU µs/run"] = (done.cpu - filled.cpu) / count * 1e6
+    if filled.statements is not None and done.statements is not None:
+        found["statements/run"] = (done.statements - filled.statements) / count
+    elif filled.transactions is not None and done.transactions is not None:
+        found["transactions/run"] = (done.transactions - filled.transactions) / count
+    if empty.wal is not None and filled.wal is not None and done.wal is not None:
+        found["WAL bytes/run, start"] = (filled.wal - empty.wal) / count
+        found["WAL bytes/run, drain"] = (done.wal - filled.wal) / count
+    return found
+
+
+def _starts(name: str, mode: str) -> Callable[[Side, Store, int], Numbers]:
+    def measure(side: Side, store: Store, count: int) -> Numbers:
+        with store.place() as place:
+            set_up(side, place)
+            return {f"starts/s, {name}": count / side.call(mode, place.url, "noop3", count)["seconds"]}
+
+    return measure
+
+
+starts = _starts("one by one", "start")
+starts_50 = _starts("50 at once", "start_50")
+starts_many = _starts("many", "start_many")
+
+
+def latency_local(side: Side, store: Store, count: int) -> Numbers:
+    """Start to result at idle, one process."""
+    return _latency(side, store, "local", count)
+
+
+def latency_remote(side: Side, store: Store, count: int) -> Numbers:
+    """Start to result at idle, the worker in another process."""
+    return _latency(side, store, "remote", count)
+
+
+def _latency(side: Side, store: Store, mode: str, count: int) -> Numbers:
+    found: Numbers = {}
+    samples = min(count, 30) if side.slow else count
     for flow, name in (("noop3", "3 stages"), ("noop1", "1 stage")):
-        with scratch() as path:
-            url = prepared(side, path)
+        with store.place() as place:
+            set_up(side, place)
             if mode == "local":
-                answer = side.call(mode, url, flow, count)
+                answer = side.call(mode, place.url, flow, samples)
             else:
-                with side.workers(url):
+                with side.workers(place.url):
                     time.sleep(1)
-                    answer = side.call(mode, url, flow, count)
+                    answer = side.call(mode, place.url, flow, samples)
         found |= {f"{name} {key.removesuffix('_ms')} ms": value for key, value in answer.items()}
     return found
 
 
-def join(side: Side, count: int) -> Numbers:
+def join(side: Side, store: Store, count: int) -> Numbers:
     """W3: one run fans out to ``count`` parallel no-ops and joins them."""
     found: Numbers = {}
     flows = [("mapped", f"map of {count} s", count)]
-    if side.name == "mainspring":
+    if side.is_ours:
         flows.append(("group", "group of 480 s", 480))
     for flow, name, width in flows:
-        with scratch() as path:
-            url = prepared(side, path)
-            with side.workers(url):
+        with store.place() as place:
+            set_up(side, place)
+            with side.workers(place.url, 1, "fan"):
                 time.sleep(1)
-                answer = side.call("fan", url, flow, width)
+                answer = side.call("fan", place.url, flow, width)
                 assert answer["joined"] == width
                 found[name] = answer["seconds"]
     return found
 
 
-def idle(side: Side, count: int) -> Numbers:
-    """A worker with nothing to do, for ``count`` seconds."""
-    with scratch() as path:
-        url = prepared(side, path)
-        with side.workers(url) as (worker,):
+def idle(side: Side, store: Store, count: int) -> Numbers:
+    """W5: a worker with nothing to do, for ``count`` seconds."""
+    with store.place() as place:
+        set_up(side, place)
+        with side.workers(place.url) as (worker,):
             time.sleep(3)
-            before, began = worker.cpu(), time.monotonic()
+            before, marked, began = worker.cpu(), place.mark(), time.monotonic()
             time.sleep(count)
-            spent, seconds = worker.cpu() - before, time.monotonic() - began
-            memory = worker.memory()
-        with side.workers(url, 1, "count") as (worker,):
-            time.sleep(3)
-            asked = worker.statements()
-            time.sleep(min(count, 20))
-            asked = worker.statements() - asked
-    return {"cpu ms/s": spent / seconds * 1e3, "statements/s": asked / min(count, 20), "memory MB": memory}
+            spent, mark, seconds = worker.cpu() - before, place.mark(), time.monotonic() - began
+            found = {"worker CPU ms/s": spent / seconds * 1e3, "memory MB": worker.memory()}
+        if mark.cpu is not None and marked.cpu is not None:
+            found["server CPU ms/s"] = (mark.cpu - marked.cpu) / seconds * 1e3
+        if mark.statements is not None and marked.statements is not None:
+            found["statements/s"] = (mark.statements - marked.statements) / seconds
+        elif mark.transactions is not None and marked.transactions is not None:
+            found["transactions/s"] = (mark.transactions - marked.transactions) / seconds
+        if store.name == "sqlite":
+            with side.workers(place.url, 1, "count") as (worker,):
+                found["statements/s"] = _counted(worker, min(count, 20))
+    return found
 
 
-def map_on_two(side: Side, count: int) -> Numbers:
+def _counted(worker: Worker, seconds: int) -> float:
+    time.sleep(3)
+    asked = worker.statements()
+    time.sleep(seconds)
+    return (worker.statements() - asked) / seconds
+
+
+def map_on_two(side: Side, store: Store, count: int) -> Numbers:
     """A map on two worker processes at once: instances of one run on both, in bounded memory."""
-    with scratch() as path:
-        url = prepared(side, path)
-        with side.workers(url, 2) as workers:
+    with store.place() as place:
+        set_up(side, place)
+        with side.workers(place.url, 2) as workers:
             time.sleep(1)
-            answer = side.call("fan", url, "mapped", count)
+            answer = side.call("fan", place.url, "mapped", count)
             assert answer["joined"] == count
             peaks = [worker.memory("VmHWM") for worker in workers]
-        shares = ask(path, "select count(*) from stages where stage = 'first' group by worker order by 1")
+        shares = place.ask("select count(*) from stages where stage = 'first' group by worker order by 1")
     found = {"seconds": float(answer["seconds"]), "peak MB, larger": max(peaks), "workers": float(len(shares))}
-    return found | {"smaller share %": float(str(shares[0][0])) / count * 100}
+    return found | {"smaller share %": float(shares[0][0]) / count * 100}
 
 
-def memory(side: Side, count: int) -> Numbers:
+def memory(side: Side, store: Store, count: int) -> Numbers:
     """A worker's memory after a tenth, half and all of the runs."""
     found: Numbers = {}
-    with scratch() as path:
-        url = prepared(side, path)
-        with side.workers(url) as (worker,):
+    with store.place() as place:
+        set_up(side, place)
+        with side.workers(place.url) as (worker,):
             done, before = 0, time.monotonic()
             for mark in (count // 10, count // 2, count):
-                side.call("start_many", url, "noop3", mark - done)
+                side.call("start_many", place.url, "noop3", mark - done)
                 done = mark
-                drained(side, path, done)
+                drained(side, store, place, done)
                 found[f"MB after {mark:,}"] = worker.memory()
             found["runs/s, started beside"] = count / (time.monotonic() - before)
     return found

@@ -1,6 +1,7 @@
 """One process of ours: ``python -m benchmarks.ours <mode> <url> …``. Its answer is a line ``RESULT {json}``.
 
-The peers' runners in ``benchmarks/peers`` know the same modes: start, worker, local, remote, fan.
+The peers' runners in ``benchmarks/peers`` know the same modes: setup, start, start_50, start_many, worker, local,
+remote, fan. With ``BENCH_EVENTS=1`` the store writes events, and the worker relays them to a sink that confirms all.
 """
 
 import asyncio
@@ -8,21 +9,22 @@ import json
 import logging
 import os
 import signal
+import sqlite3
 import sys
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import structlog
 
 from benchmarks.workloads import ALL, BY_NAME, GROUP, MAPPED, document
 from mainspring import Mainspring
 from mainspring.engine import open_parts
-from mainspring.hosts.execution.parts import Parts
 from mainspring.hosts.execution.registry import WorkflowRegistry
 from mainspring.hosts.node_worker.process import ProcessSettings, run_worker
 from mainspring.hosts.node_worker.worker import Worker
+from mainspring.ports.records import Event
 from mainspring.settings import from_environment
 
 WARM_UP = 20
@@ -49,8 +51,29 @@ def quiet() -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
 
 
+class Confirming:
+    """A sink that takes everything at once: what is measured is the relay."""
+
+    async def publish(self, events: Sequence[Event]) -> list[str | None]:
+        return [None] * len(events)
+
+
+def sink() -> Confirming | None:
+    return Confirming() if os.environ.get("BENCH_EVENTS") else None
+
+
 def engine(url: str, *, worker: bool) -> Mainspring:
-    return Mainspring(url, workflows=ALL, worker=worker)
+    return Mainspring(url, workflows=ALL, worker=worker, sink=sink())
+
+
+async def setup(url: str) -> None:
+    """Tables, and whether events are written. A server's schema is moved by hand, as ``mainspring migrate`` does."""
+    if url.startswith("postgresql://"):
+        from mainspring.adapters.sql.postgres_open import migrate_postgres
+
+        await asyncio.to_thread(migrate_postgres, url)
+    async with engine(url, worker=False):
+        answer()
 
 
 async def start(url: str, flow: str, count: int) -> None:
@@ -58,6 +81,19 @@ async def start(url: str, flow: str, count: int) -> None:
         workflow, begin = BY_NAME[flow], time.perf_counter()
         for number in range(count):
             await client.start(workflow, document(number))
+        answer(seconds=time.perf_counter() - begin)
+
+
+async def start_50(url: str, flow: str, count: int) -> None:
+    """Fifty callers of one process, each starting one run after the other."""
+    async with engine(url, worker=False) as client:
+        workflow, numbers, begin = BY_NAME[flow], iter(range(count)), time.perf_counter()
+
+        async def caller() -> None:
+            for number in numbers:
+                await client.start(workflow, document(number))
+
+        await asyncio.gather(*(caller() for _ in range(50)))
         answer(seconds=time.perf_counter() - begin)
 
 
@@ -74,11 +110,11 @@ async def start_many(url: str, flow: str, count: int) -> None:
 
 def worker(url: str, *more: str) -> None:
     """A process as ``mainspring worker`` starts it, until SIGTERM. With ``count`` it counts the store's statements."""
-    parts = open_parts(url)
+    if "count" in more:
+        _count()
+    parts = open_parts(url, sink=sink())
     registry = WorkflowRegistry(ALL, parts.codec)
     working = Worker(parts, registry, from_environment().worker())
-    if "count" in more:
-        _count(parts)
     print("WARM", flush=True)
     go = os.environ.get("BENCH_GO")
     while go and not Path(go).exists():
@@ -87,16 +123,21 @@ def worker(url: str, *more: str) -> None:
     sys.exit(run_worker(working, registry, parts, ProcessSettings()))
 
 
-def _count(parts: Parts) -> None:
-    """Tell, at SIGUSR1, how many statements the store was asked."""
-    statements = 0
+def _count() -> None:
+    """Tell, at SIGUSR1, how many statements SQLite was asked on connections opened from now on."""
+    statements, module = 0, cast("Any", sqlite3)
+    connect = module.connect
 
     def count(_: str) -> None:
         nonlocal statements
         statements += 1
 
-    store: Any = parts.store
-    store._thread._connection.set_trace_callback(count)  # noqa: SLF001  there is no public place to count at
+    def traced(*arguments: Any, **named: Any) -> sqlite3.Connection:
+        connection: sqlite3.Connection = connect(*arguments, **named)
+        connection.set_trace_callback(count)
+        return connection
+
+    module.connect = traced
     signal.signal(signal.SIGUSR1, lambda *_: answer(statements=statements))
 
 
@@ -130,7 +171,9 @@ async def fan(url: str, flow: str, count: int) -> None:
 
 
 MODES: dict[str, Callable[..., Coroutine[Any, Any, None]]] = {
+    "setup": setup,
     "start": start,
+    "start_50": start_50,
     "start_many": start_many,
     "local": local,
     "remote": remote,

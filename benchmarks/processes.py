@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,15 +13,16 @@ from typing import Any
 
 import attrs
 
+from benchmarks.stores import RUN
+
 ROOT = Path(__file__).parent.parent
-RUN = Path(__file__).parent / ".run"
 PATIENCE = 900.0
 """Seconds after which a child is given up."""
 
 
 @attrs.frozen
 class Side:
-    """An engine under measurement: how its runner is called."""
+    """An engine under measurement: how its runner is called, and what it cannot do."""
 
     name: str
     command: tuple[str, ...]
@@ -30,7 +30,20 @@ class Side:
     #: SQL: one row if any run has not ended yet, and the count of those that completed
     open_runs: str = "select 1 from jobs limit 1"
     completed: str = "select count(*) from runs where status = 'completed'"
-    needs_setup: bool = False
+    needs_setup: bool = True
+    fills: str = "start_many"  #: the mode that enqueues fastest
+    stores: frozenset[str] = frozenset({"postgres", "sqlite"})
+    cannot: frozenset[str] = frozenset()  #: cells
+    slow: bool = False  #: measured with fewer samples where waiting is all it does
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether this is Mainspring."""
+        return self.name.startswith("mainspring")
+
+    def with_(self, **environment: str) -> "Side":
+        """The same side, told more."""
+        return attrs.evolve(self, environment=self.environment | environment)
 
     def call(self, mode: str, url: str, *arguments: object) -> dict[str, Any]:
         """Run one mode to its end; its answer."""
@@ -60,9 +73,11 @@ class Side:
     @contextlib.contextmanager
     def workers(self, url: str, count: int = 1, *more: str) -> "Iterator[list[Worker]]":
         """Worker processes that begin at one moment, all imports done."""
+        RUN.mkdir(exist_ok=True)
         go = RUN / f"go-{os.getpid()}"
         go.unlink(missing_ok=True)
         started: list[Worker] = []
+        errors = (RUN / "worker.err").open("w")
         try:
             for number in range(count):
                 environment = {"BENCH_GO": str(go), "DBOS_EXEC": "local" if number == 0 else f"x{number}"}
@@ -71,7 +86,7 @@ class Side:
                     cwd=ROOT,
                     env=self._environment() | environment,
                     stdout=subprocess.PIPE,
-                    stderr=subprocess.DEVNULL,
+                    stderr=errors,
                     text=True,
                 )
                 started.append(Worker(process))
@@ -85,6 +100,7 @@ class Side:
             for worker in started:
                 worker.stop()
             go.unlink(missing_ok=True)
+            errors.close()
 
 
 @attrs.define(eq=False)
@@ -100,7 +116,9 @@ class Worker:
         for line in self.process.stdout:
             if line.startswith(word):
                 return line
-        raise RuntimeError(f"the worker ended before it said {word} (exit {self.process.wait(5)})")
+        raise RuntimeError(
+            f"the worker ended before it said {word} (exit {self.process.wait(5)}); see {RUN}/worker.err"
+        )
 
     def statements(self) -> int:
         """How many statements it has asked its store (started with ``count``)."""
@@ -131,19 +149,6 @@ class Worker:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.communicate()
-
-
-@contextlib.contextmanager
-def scratch() -> "Iterator[Path]":
-    """A database's place on the disk of this folder; gone afterwards."""
-    RUN.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=RUN) as folder:
-        yield Path(folder) / "bench.db"
-
-
-def url_of(path: Path) -> str:
-    """The path as both engines name it."""
-    return f"sqlite:///{path}"
 
 
 def interpreter(arguments: Sequence[str]) -> tuple[str, ...]:

@@ -1,46 +1,23 @@
-"""DBOS Transact, with the modes of ``benchmarks.ours``. Runs in its own venv: the standard library and dbos only.
+"""DBOS Transact, with the modes of ``benchmarks.ours``. Runs in its own venv.
 
 Knobs (environment), set to what served it best: DBOS_STYLE async or sync, DBOS_WC (worker concurrency, 0: unbounded),
 DBOS_POLL and DBOS_GET_POLL (seconds between two looks at the queue, at a result).
 """
 
 import asyncio
-import json
 import os
 import resource
 import signal
-import sys
 import time
-from pathlib import Path
 from typing import Any
 
 from dbos import DBOS, DBOSClient
+from parts import answer, by_threads, called, chunks, document, ready, timed, timed_async, wait_go
 
 STYLE = os.environ.get("DBOS_STYLE", "async")
 CONCURRENCY = int(os.environ.get("DBOS_WC", "0")) or None
 POLL = float(os.environ.get("DBOS_POLL", "0.01"))
 GET_POLL = float(os.environ.get("DBOS_GET_POLL", "0.005"))
-WARM_UP = 20
-
-
-def document(number: int) -> dict[str, str]:
-    made = {"id": f"wf-{number:08d}", "data": ""}
-    made["data"] = "x" * (200 - len(json.dumps(made)))
-    return made
-
-
-def answer(**fields: Any) -> None:
-    print("RESULT " + json.dumps(fields), flush=True)
-
-
-def spread_of(seconds: list[float]) -> dict[str, float]:
-    ordered = sorted(second * 1e3 for second in seconds)
-
-    def at(share: float) -> float:
-        return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
-
-    return {"p50_ms": at(0.5), "p95_ms": at(0.95), "p99_ms": at(0.99)}
-
 
 if STYLE == "sync":
 
@@ -85,11 +62,15 @@ else:
         return len([await handle.get_result(polling_interval_sec=GET_POLL) for handle in handles])
 
 
+def _driver(url: str) -> str:
+    return url.replace("postgresql://", "postgresql+psycopg://")
+
+
 def launch(url: str) -> None:
     DBOS(
         config={
             "name": "bench",
-            "system_database_url": url,
+            "system_database_url": _driver(url),
             "log_level": "ERROR",
             "application_version": "v1",
             "executor_id": os.environ.get("DBOS_EXEC", "local"),
@@ -99,7 +80,7 @@ def launch(url: str) -> None:
 
 
 def client(url: str) -> Any:
-    return DBOSClient(system_database_url=url, application_name="bench")
+    return DBOSClient(system_database_url=_driver(url), application_name="bench")
 
 
 def options(flow: str) -> Any:
@@ -121,16 +102,21 @@ def start(url: str, flow: str, count: int) -> None:
     answer(seconds=time.perf_counter() - begin)
 
 
+def start_50(url: str, flow: str, count: int) -> None:
+    starter = client(url)
+    answer(seconds=by_threads(count, lambda number: starter.enqueue(options(flow), document(number))))
+
+
 def start_many(url: str, flow: str, count: int) -> None:
     """A hundred starts in one transaction of the caller's: the nearest thing DBOS has."""
     import sqlalchemy
 
-    starter, database = client(url), sqlalchemy.create_engine(url)
+    starter, database = client(url), sqlalchemy.create_engine(_driver(url))
     begin = time.perf_counter()
-    for low in range(0, count, 100):
+    for inputs in chunks(count):
         with database.begin() as connection:
-            for number in range(low, min(low + 100, count)):
-                starter.enqueue_in_transaction(connection, options(flow), document(number))
+            for one in inputs:
+                starter.enqueue_in_transaction(connection, options(flow), one)
     answer(seconds=time.perf_counter() - begin)
 
 
@@ -151,24 +137,20 @@ def worker(url: str, *more: str) -> None:
 
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGUSR1, lambda *_: answer(statements=statements))
-    print("WARM", flush=True)
-    go = os.environ.get("BENCH_GO")
-    while go and not Path(go).exists():
-        time.sleep(0.002)
+    wait_go()
     launch(url)
-    print(f"READY {time.monotonic():.6f}", flush=True)
+    ready()
     while True:
         signal.pause()
 
 
 def remote(url: str, flow: str, count: int) -> None:
-    starter, taken = client(url), []
-    for number in range(count + WARM_UP):
-        begin = time.perf_counter()
+    starter = client(url)
+
+    def once(number: int) -> None:
         starter.enqueue(options(flow), document(number)).get_result(polling_interval_sec=GET_POLL)
-        if number >= WARM_UP:
-            taken.append(time.perf_counter() - begin)
-    answer(**spread_of(taken))
+
+    timed(count, once)
 
 
 def local(url: str, flow: str, count: int) -> None:
@@ -176,20 +158,14 @@ def local(url: str, flow: str, count: int) -> None:
     time.sleep(1)
     workflow: Any = {"noop3": noop3, "noop1": noop1}[flow]
 
-    async def main() -> None:
-        taken: list[float] = []
-        for number in range(count + WARM_UP):
-            begin = time.perf_counter()
-            if STYLE == "sync":
-                DBOS.start_workflow(workflow, document(number)).get_result()
-            else:
-                handle: Any = await DBOS.start_workflow_async(workflow, document(number))
-                await handle.get_result()
-            if number >= WARM_UP:
-                taken.append(time.perf_counter() - begin)
-        answer(**spread_of(taken))
+    async def once(number: int) -> None:
+        handle: Any = await DBOS.start_workflow_async(workflow, document(number))
+        await handle.get_result()
 
-    asyncio.run(main())
+    if STYLE == "sync":
+        timed(count, lambda number: DBOS.start_workflow(workflow, document(number)).get_result())
+    else:
+        asyncio.run(timed_async(count, once))
     os._exit(0)
 
 
@@ -204,6 +180,7 @@ def fan(url: str, _flow: str, count: int) -> None:
 MODES: dict[str, Any] = {
     "setup": setup,
     "start": start,
+    "start_50": start_50,
     "start_many": start_many,
     "worker": worker,
     "remote": remote,
@@ -212,5 +189,5 @@ MODES: dict[str, Any] = {
 }
 
 if __name__ == "__main__":
-    mode, url, *rest = sys.argv[1:]
-    MODES[mode](url, *[int(one) if one.isdigit() else one for one in rest])
+    mode, url, rest = called()
+    MODES[mode](url, *rest)
