@@ -33,7 +33,6 @@ def name_of(url: str) -> str:
     return urlsplit(url).path[1:]
 
 
-@pytest.mark.fault(55)
 def test_a_database_that_confirms_what_it_may_lose_is_refused(database: str) -> None:
     rows(database, f"alter database {name_of(database)} set synchronous_commit = off")
     with pytest.raises(SettingsError, match="synchronous_commit = on"):

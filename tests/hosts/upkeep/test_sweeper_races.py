@@ -64,7 +64,7 @@ async def present(blobs: MemoryBlobStore) -> set[BlobKey]:
     return set(blobs._blobs)  # pyright: ignore[reportPrivateUsage]  read without being stopped
 
 
-@pytest.mark.fault(12, 96)
+@pytest.mark.fault(12, 13, 96)
 async def test_a_crash_anywhere_leaves_whole_runs_or_what_the_next_rounds_collect() -> None:
     steps, finished, half = 0, False, 0
     while not finished:
