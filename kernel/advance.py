@@ -5,8 +5,8 @@ from datetime import datetime
 
 import attrs
 
-from mainspring.kernel.evolve import evolved
 from mainspring.kernel.plan import NO_ROWS, Plan, StagePlan
+from mainspring.ports.evolving import evolved
 from mainspring.ports.names import Payload, RunId, StageId
 from mainspring.ports.records import (
     Job,

@@ -6,9 +6,9 @@ import attrs
 
 from mainspring.kernel.decision import Facts
 from mainspring.kernel.events import run_event, stage_event
-from mainspring.kernel.evolve import evolved
 from mainspring.kernel.transitions import RUN, STAGE, RunEvent, StageEvent, StageStanding, step
 from mainspring.ports.change import JobMove, LeaseGuard, RunPatch
+from mainspring.ports.evolving import evolved
 from mainspring.ports.names import Payload
 from mainspring.ports.records import (
     AttemptRecord,

@@ -5,10 +5,10 @@ from mainspring.kernel.attempts import Begun, ended, lease_guard, patch, patched
 from mainspring.kernel.decision import Facts
 from mainspring.kernel.ending import free_next, freed
 from mainspring.kernel.events import run_event, stage_event
-from mainspring.kernel.evolve import evolved
 from mainspring.kernel.outcomes import AttemptFinished, Completed, Finish, FinishAttempt
 from mainspring.kernel.transitions import RUN, RunEvent, StageEvent, step
 from mainspring.ports.change import Change, JobMove, RunPatch
+from mainspring.ports.evolving import evolved
 from mainspring.ports.records import Job, JobKey, JobPhase, RunState, StageRecord
 
 

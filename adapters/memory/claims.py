@@ -3,10 +3,9 @@
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime, timedelta
 
-import attrs
-
 from mainspring.adapters.memory.indexes import is_waiting
 from mainspring.adapters.memory.store import MemoryStore
+from mainspring.ports.evolving import evolved
 from mainspring.ports.names import LeaseId, Route, WorkerId
 from mainspring.ports.records import ExpiredLease, ExtendAnswer, Job, JobKey, Lease
 
@@ -61,7 +60,7 @@ def lease(
     if job is None or run is None:  # pragma: no cover - a job outlives neither its row nor its run
         raise LookupError(f"the index names {key}, which is not there")
     now = store.clock.now() if at is None else at
-    leased = attrs.evolve(
+    leased = evolved(
         job,
         lease_id=lease_id,
         worker=worker,
@@ -101,7 +100,7 @@ def write_extensions(store: MemoryStore, answers: Sequence[ExtendAnswer]) -> Non
         for answer in answers:
             job = None if answer.lost else store.jobs.get(answer.key)
             if job is not None:
-                transaction.put(store.jobs, answer.key, attrs.evolve(job, lease_until=answer.until))
+                transaction.put(store.jobs, answer.key, evolved(job, lease_until=answer.until))
 
 
 def expired(store: MemoryStore, limit: int) -> list[ExpiredLease]:

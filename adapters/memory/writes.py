@@ -10,10 +10,11 @@ import attrs
 
 from mainspring.adapters.memory import guards
 from mainspring.adapters.memory.indexes import Outgoing
-from mainspring.adapters.memory.store import DeadLetter, MemoryStore, stage_key
+from mainspring.adapters.memory.store import Counters, DeadLetter, MemoryStore, stage_key
 from mainspring.adapters.memory.tables import Transaction
 from mainspring.ports.change import Change, JobMove, RunPatch, Wake
 from mainspring.ports.errors import PortError
+from mainspring.ports.evolving import evolved
 from mainspring.ports.records import Event, Job, JobKey, JobPhase, StageRecord
 
 Write = Callable[[MemoryStore, Change, Transaction], None]
@@ -48,7 +49,7 @@ def run_patched(store: MemoryStore, change: Change, transaction: Transaction) ->
     if patch is None or run is None:
         return
     columns: dict[str, Any] = {name: value for name in _PATCHED if (value := getattr(patch, name)) is not None}
-    transaction.put(store.runs, run.id, attrs.evolve(run, revision=run.revision + patch.bump, **columns))
+    transaction.put(store.runs, run.id, evolved(run, revision=run.revision + patch.bump, **columns))
 
 
 _PATCHED = tuple(field.name for field in attrs.fields(RunPatch) if field.name not in {"run_id", "revision", "bump"})
@@ -73,7 +74,7 @@ def answer_remembered(store: MemoryStore, change: Change, transaction: Transacti
 def stages_ended(store: MemoryStore, change: Change, transaction: Transaction) -> None:
     """Ended stages, and tries that did not end theirs."""
     for record in change.stages:
-        transaction.put(store.stages, stage_key(record), attrs.evolve(record))
+        transaction.put(store.stages, stage_key(record), evolved(record))
     for attempt in change.attempts:
         key = JobKey(attempt.run_id, attempt.stage, attempt.index)
         transaction.insert(store.attempts, (key, attempt.lease_id), attrs.evolve(attempt))
@@ -99,7 +100,7 @@ def jobs_moved(store: MemoryStore, change: Change, transaction: Transaction) -> 
 def moved(job: Job, move: JobMove) -> Job:
     """The job as the move leaves it."""
     kept = move.keep_lease
-    return attrs.evolve(
+    return evolved(
         job,
         stage=move.stage,
         index=move.index,
@@ -130,14 +131,14 @@ def jobs_unparked(store: MemoryStore, change: Change, transaction: Transaction) 
     for unpark in change.unpark:
         for key in store.job_index.parked(unpark.run_id, unpark.stage, unpark.count):
             if (job := store.jobs.get(key)) is not None:
-                ready = attrs.evolve(job, phase=JobPhase.READY, available_at=unpark.at)
+                ready = evolved(job, phase=JobPhase.READY, available_at=unpark.at)
                 transaction.put(store.jobs, key, ready)
 
 
 def progress_told(store: MemoryStore, change: Change, transaction: Transaction) -> None:
     """The body's latest word."""
     if change.progress is not None and (job := store.jobs.get(change.progress.key)) is not None:
-        transaction.put(store.jobs, job.key, attrs.evolve(job, progress=change.progress.data))
+        transaction.put(store.jobs, job.key, evolved(job, progress=change.progress.data))
 
 
 def jobs_ended(store: MemoryStore, change: Change, transaction: Transaction) -> None:
@@ -172,12 +173,12 @@ def jobs_woken(store: MemoryStore, change: Change, transaction: Transaction) -> 
 def woken(job: Job, wake: Wake) -> Job:
     """The job as the wake-up leaves it."""
     if job.lease_id is not None:
-        return attrs.evolve(job, wakes=job.wakes + 1)
+        return evolved(job, wakes=job.wakes + 1)
     not_before = None if wake.hurry else job.not_before
     moment = wake.at if not_before is None else max(wake.at, not_before)
     if job.available_at is not None:
         moment = min(moment, job.available_at)
-    return attrs.evolve(job, wakes=job.wakes + 1, available_at=moment, not_before=not_before)
+    return evolved(job, wakes=job.wakes + 1, available_at=moment, not_before=not_before)
 
 
 def events_written(store: MemoryStore, change: Change, transaction: Transaction) -> None:
@@ -188,7 +189,9 @@ def events_written(store: MemoryStore, change: Change, transaction: Transaction)
         counters = store.counted(draft.run_id)
         seq = counters.events + 1
         event = Event(run_id=draft.run_id, seq=seq, type=draft.type, at=draft.at, data=draft.data)
-        transaction.put(store.counters, draft.run_id, attrs.evolve(counters, events=seq))
+        transaction.put(
+            store.counters, draft.run_id, Counters(events=seq, token=counters.token, signals=counters.signals)
+        )
         outgoing = Outgoing(ordinal=store.next_ordinal(transaction), event=event)
         transaction.put(store.outbox, (draft.run_id, seq), outgoing)
 

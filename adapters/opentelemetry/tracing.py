@@ -17,12 +17,12 @@ from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from mainspring.ports.names import WorkflowId
-from mainspring.ports.records import Job, Lease, Run
+from mainspring.ports.records import Job, Lease, Run, StageStatus
 from mainspring.ports.trace import trace_of
 
 _FIELD = "traceparent"
 _FORMAT = TraceContextTextMapPropagator()
-_WRONG = frozenset({"failed", "retrying", "lease_lost", "out_of_time", "crashed"})
+_WRONG = frozenset({StageStatus.FAILED.value, "retrying", "lease_lost", "out_of_time", "crashed"})
 
 
 class OpenTelemetryTracing:

@@ -7,7 +7,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from mainspring.ports.observer import Standing
-from mainspring.ports.records import Backlog
+from mainspring.ports.records import Backlog, JobPhase
 
 
 class StandingFigures(Collector):
@@ -42,8 +42,8 @@ def _of_the_store(standing: Standing, backlog: Backlog) -> Iterator[GaugeMetricF
         jobs.add_metric((one.route, "due"), one.ready_due)
         jobs.add_metric((one.route, "later"), one.ready_later)
         jobs.add_metric((one.route, "leased"), one.leased)
-        jobs.add_metric((one.route, "parked"), one.parked)
-        jobs.add_metric((one.route, "blocked"), one.blocked)
+        jobs.add_metric((one.route, JobPhase.PARKED.value), one.parked)
+        jobs.add_metric((one.route, JobPhase.BLOCKED.value), one.blocked)
         oldest.add_metric((one.route,), _age(one.oldest_due, backlog.at))
         if one.route in standing.unserved:
             unclaimable.add_metric((one.route,), one.ready_due)

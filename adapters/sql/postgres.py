@@ -261,14 +261,15 @@ class PostgresPersistence:
     # RetentionStore
 
     async def sweep(self, *, runs: timedelta | None, answers: timedelta | None, limit: int) -> Swept:
-        gone: list[Row] = []
+        gone: tuple[RunId, ...] = ()
         if runs is not None:
-            gone = await self._connections.write(SWEEP, postgres_sweep.SWEEP_RUNS, (_age(runs), max(limit, 0)))
+            age = _age(runs)
+            gone = await self._connections.work(SWEEP, lambda it: postgres_sweep.sweep_runs(it, age, max(limit, 0)))
         count = 0
         if answers is not None:
             asked = (_age(answers), max(limit, 0))
             ((count,),) = await self._connections.write(SWEEP, postgres_sweep.SWEEP_ANSWERS, asked)
-        return Swept(runs=tuple(row[0] for row in gone), answers=count)
+        return Swept(runs=gone, answers=count)
 
     async def tombstones(self, age: timedelta, limit: int) -> list[RunId]:
         return [row[0] for row in await self._all(postgres_sweep.TOMBSTONES, _age(age), max(limit, 0))]

@@ -9,7 +9,7 @@ A lane belongs to one event loop; :class:`Connections` opens others for another 
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
@@ -22,6 +22,7 @@ from mainspring.adapters.sql.rows import Row
 from mainspring.ports.errors import UnavailableError
 
 Connection: TypeAlias = "psycopg.AsyncConnection[Row]"
+T = TypeVar("T")
 Sleep: TypeAlias = Callable[[float], Awaitable[None]]
 
 COMMIT, CLAIM, HEARTBEAT, SWEEP, HINTS, LISTEN = "commit", "claim", "heartbeat", "sweep", "hints", "listen"
@@ -70,6 +71,19 @@ class Lane:
     async def ask(self, statement: bytes, parameters: Sequence[object] = ()) -> list[Row]:
         """Run one statement as one transaction, and give its rows.
 
+        Raises: as :meth:`work`.
+        """
+        pooled = self._location.pgbouncer
+
+        async def once(connection: Connection) -> list[Row]:
+            cursor = await connection.execute(statement, parameters, prepare=not pooled)
+            return await cursor.fetchall() if cursor.description else []
+
+        return await self.work(once, transaction=pooled)
+
+    async def work(self, act: Callable[[Connection], Awaitable[T]], *, transaction: bool = True) -> T:
+        """Do something with the connection, in one transaction.
+
         Raises:
             LostError: the connection broke; the statement ran, or it did not.
             UnavailableError: the server cannot be reached.
@@ -78,10 +92,15 @@ class Lane:
         async with self._busy:
             connection = await self._connected()
             try:
-                if self._location.pgbouncer:
-                    return await _in_transaction(connection, self._settings, statement, parameters)
-                cursor = await connection.execute(statement, parameters, prepare=True)
-                return await cursor.fetchall() if cursor.description else []
+                if not transaction:
+                    return await act(connection)
+                async with connection.transaction():
+                    if self._location.pgbouncer:  # what such a pooler allows: settings for this transaction only
+                        local = ", ".join(
+                            f"set_config('{name}', '{value}', true)" for name, value in self._settings.items()
+                        )
+                        await connection.execute(f"select {local}".encode(), prepare=False)
+                    return await act(connection)
             except psycopg.Error as error:
                 if not connection.closed:
                     raise
@@ -153,17 +172,6 @@ class Lane:
         return connection
 
 
-async def _in_transaction(
-    connection: Connection, settings: dict[str, str], statement: bytes, parameters: Sequence[object]
-) -> list[Row]:
-    """What a pooler of transactions allows: settings for this transaction only, and nothing prepared."""
-    local = ", ".join(f"set_config('{name}', '{value}', true)" for name, value in settings.items())
-    async with connection.transaction():
-        await connection.execute(f"select {local}".encode(), prepare=False)
-        cursor = await connection.execute(statement, parameters, prepare=False)
-        return await cursor.fetchall() if cursor.description else []
-
-
 def _said(error: psycopg.Error) -> str:
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
@@ -211,6 +219,10 @@ class Connections:
         """Ask what may be asked again only if nothing was written."""
         return await self.ask(self.lane(name), statement, parameters, repeat=is_repeatable)
 
+    async def work(self, name: str, act: Callable[[Connection], Awaitable[T]]) -> T:
+        """Do something in one transaction, which may be done again if nothing was written."""
+        return await self._again(lambda: self.lane(name).work(act), is_repeatable)
+
     async def ask(
         self,
         lane: Lane,
@@ -224,8 +236,11 @@ class Connections:
         Raises:
             MainspringError: what the last failure means.
         """
+        return await self._again(lambda: lane.ask(statement, parameters), repeat)
+
+    async def _again(self, once: Callable[[], Awaitable[T]], repeat: Callable[[BaseException], bool]) -> T:
         try:
-            return await lane.ask(statement, parameters)
+            return await once()
         except (psycopg.Error, UnavailableError) as error:
             if not repeat(error):
                 raise translate(error, self.location.shown) from error
@@ -237,7 +252,7 @@ class Connections:
             reraise=True,
         )
         try:
-            return await again(lane.ask, statement, parameters)
+            return await again(once)
         except (psycopg.Error, UnavailableError) as error:
             raise translate(error, self.location.shown) from error
 

@@ -1,24 +1,36 @@
 """Sweeping PostgreSQL: runs that ended long ago with all their rows, old answers, and tombstones.
 
-Rule: what may go is found, locked and deleted by one statement; what others hold is passed over. Ids are handed on as
-an array, so that the plan is one probe per run however many rows the planner expects. A tombstone is an answer of the
-sweep under the run's id.
+Rule: first what may go is locked, passing over what others hold; then, by a statement that sees all that was committed
+until then, it is looked at again and deleted. (One statement for both would not see a signal that was committed after
+it began and before it had its lock.) Ids are handed on as an array, so that the plan is one probe per run however many
+rows the planner expects. A tombstone is an answer of the sweep under the run's id.
 """
 
+from psycopg import AsyncConnection
+
+from mainspring.adapters.sql.postgres_arrays import ids
 from mainspring.adapters.sql.predicates import RUN_IS_TERMINAL, TOMBSTONE
+from mainspring.adapters.sql.rows import Row
+from mainspring.ports.names import RunId
 
 _BEFORE = "(select greatest(mainspring_now() - $1::bigint, 0))"
 
-#: $1 age, $2 limit; answers the ids of the runs that went.
-SWEEP_RUNS = f"""
-with gone as materialized (
-  select id, tags from runs r where finished_at <= {_BEFORE} and {RUN_IS_TERMINAL}
-    and not exists (select 1 from outbox o where o.run_id = r.id)
+_NEEDED_BY_NOBODY = f"""
+    not exists (select 1 from outbox o where o.run_id = r.id)
     and not exists (select 1 from dead_letters d where d.run_id = r.id)
     and not exists (select 1 from jobs j where j.run_id = r.id)
     and not exists (select 1 from runs p where p.id = r.parent_run and not p.{RUN_IS_TERMINAL})
-    and not exists (select 1 from runs c where c.parent_run = r.id and not c.{RUN_IS_TERMINAL})
-  order by finished_at, id limit $2 for update of r skip locked),
+    and not exists (select 1 from runs c where c.parent_run = r.id and not c.{RUN_IS_TERMINAL})"""  # noqa: S608
+
+#: $1 age, $2 limit
+_LOCK_RUNS = f"""
+select id from runs r where finished_at <= {_BEFORE} and {RUN_IS_TERMINAL} and {_NEEDED_BY_NOBODY}
+order by finished_at, id limit $2 for update of r skip locked""".encode()  # noqa: S608
+
+#: $1 ids; answers those of the runs that went.
+_DELETE_RUNS = f"""
+with gone as materialized (
+  select id, tags from runs r where id = any($1::uuid[]) and {RUN_IS_TERMINAL} and {_NEEDED_BY_NOBODY}),
 ids as materialized (select array(select id from gone) as all_of_them),
 tags_gone as (
   delete from run_tags t using gone g cross join lateral json_array_elements_text(g.tags::json) as tagged(tag)
@@ -31,6 +43,18 @@ tombstones as (
   select '{TOMBSTONE}', id::text, '', '{{}}', (select mainspring_now()) from gone
   on conflict (command, key) do update set answered_at = excluded.answered_at)
 delete from runs where id = any((select all_of_them from ids)::uuid[]) returning id""".encode()  # noqa: S608
+
+
+async def sweep_runs(connection: "AsyncConnection[Row]", age: int, limit: int) -> tuple[RunId, ...]:
+    """Delete up to so many runs that ended so many microseconds ago, within a transaction; the oldest first."""
+    cursor = await connection.execute(_LOCK_RUNS, (age, limit))
+    locked: list[RunId] = [row[0] for row in await cursor.fetchall()]
+    if not locked:
+        return ()
+    cursor = await connection.execute(_DELETE_RUNS, (ids(locked),))
+    gone = {row[0] for row in await cursor.fetchall()}
+    return tuple(run_id for run_id in locked if run_id in gone)
+
 
 #: $1 age, $2 limit
 SWEEP_ANSWERS = f"""

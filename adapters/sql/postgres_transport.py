@@ -170,7 +170,9 @@ class PostgresTransport:
                 connection = await lane.connection()
                 await connection.execute(f'listen "{self._jobs}"'.encode())
                 await connection.execute(f'listen "{self._runs}"'.encode())
-                self._missed()  # until now nobody here heard anything
+                _wake(self._waiters)  # until now nobody here heard anything
+                if failures:
+                    self._hint()
                 failures = 0
                 async for notify in connection.notifies():
                     self._heard(notify)
@@ -187,10 +189,6 @@ class PostgresTransport:
             self._remember([RunId(word) for word in notify.payload.split(" ")])
         else:
             _wake(self._waiters)
-
-    def _missed(self) -> None:
-        self._hint()
-        _wake(self._waiters)
 
 
 def _pause(failures: int) -> float:

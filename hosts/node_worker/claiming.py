@@ -22,6 +22,9 @@ logger = structlog.get_logger("mainspring.worker")
 
 MOMENT = timedelta(milliseconds=5)
 
+HANDFUL = 8
+"""While more jobs wait than there are slots, this part of the slots is worth a claim; fewer wait for a moment."""
+
 LONGEST_PAUSE = timedelta(milliseconds=100)
 """Between two claims that gave nothing though the same job is due: what else falls due meanwhile waits as long."""
 
@@ -60,6 +63,8 @@ class Claiming:
         self._stopping = stopping
         self._passed_due: datetime | None = None  #: since when something is due that could not be claimed
         self._passed_over = 0  #: how often it could not, one time after the other
+        self._more_wait = False  #: the newest claim got all that it asked for
+        self._wanted = 1  #: free slots that are worth waking for
 
     async def loop(self) -> None:
         """Claim until stopping.
@@ -68,6 +73,7 @@ class Claiming:
             StuckBodiesError: more bodies would not end than the settings allow.
         """
         share = max(1, self._settings.concurrency // 2)  # half: some bodies run while others' commits are under way
+        handful = max(1, self._settings.concurrency // HANDFUL)
         pause = BackOff(self._parts.ids.random())
         claims = True  #: there may be something to claim
         while not self._stopping.is_set():
@@ -75,6 +81,12 @@ class Claiming:
             free = self._settings.concurrency - len(self.running)
             if free <= 0 or self.fenced:
                 await either(self.slot_free, self._stopping)
+                continue
+            if self._more_wait and free < handful:
+                self._more_wait = False
+                self._wanted = handful
+                await within(self.slot_free, MOMENT.total_seconds())
+                self._wanted = 1
                 continue
             if self._executor.stuck >= self._settings.max_stuck:
                 msg = f"{self._executor.stuck} bodies would not end; draining and exiting"
@@ -92,7 +104,8 @@ class Claiming:
                 self.answered = True
                 if claimed:
                     self._passed_over = 0
-                if claimed == limit:
+                self._more_wait = claimed == limit
+                if self._more_wait:
                     continue
             claims = await self._wait_for_work(claimed=claims)
 
@@ -129,7 +142,8 @@ class Claiming:
 
     def _done(self, task: "Task[None]") -> None:
         self.running.pop(task, None)
-        self.slot_free.set()
+        if self._settings.concurrency - len(self.running) >= self._wanted:
+            self.slot_free.set()
 
     async def _wait_for_work(self, *, claimed: bool) -> bool:
         """Sleep until a hint, the next due job, or the safety poll; whether there may be something to claim.

@@ -104,7 +104,7 @@ def test_reads_of_a_run_probe_keys(filled: str, push: dict[str, str]) -> None:
         (sql.INBOX, (one,), 12),
         (sql.LEASES_EXPIRED, (100,), 40),
         (sql.RUNS_OVERDUE, (100,), 40),
-        (sql.NEXT_UPKEEP, (), 40),
+        (sql.NEXT_UPKEEP, (), 400),  # dead heartbeats lie in its way
         (sql.NEXT_DUE, (texts(["served"]),), 120),
         (sql.UNPUBLISHED, (100,), 40),
     ]
@@ -130,7 +130,7 @@ def test_heartbeats_probe_keys(filled: str, push: dict[str, str]) -> None:
     assert found.nodes[0]["Actual Rows"] == 100
     assert found.scans(BIG) == []
     assert "jobs_leased" not in found.bitmaps()
-    assert found.buffers <= 4_000
+    assert found.buffers <= 10_000
 
 
 def span_of_a_lease() -> int:

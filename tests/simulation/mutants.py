@@ -27,6 +27,7 @@ from mainspring.hosts.simulation.lives import current_life
 from mainspring.hosts.simulation.world import World, current_world
 from mainspring.hosts.upkeep import relay
 from mainspring.hosts.upkeep.collector import Collector
+from mainspring.hosts.upkeep.ticks import Upkeep
 from mainspring.kernel import advance, attempts, completion
 from mainspring.kernel.commands import HANDLERS, job_release, lease_reap, run_cancel, run_create, run_expire, run_signal
 from mainspring.kernel.commands.outbox_settle import SettleOutbox
@@ -172,10 +173,11 @@ def nothing_is_locked(patch: Patch) -> None:
 def no_announcing_again(patch: Patch) -> None:
     """A worker waits for hints alone: nobody looks again at what is due."""
 
-    async def wait(self: Claiming) -> None:
+    async def wait(self: Claiming, *, claimed: bool) -> bool:
         self.replan.clear()
         if not self._stopping.is_set() and not await self._hear(MOMENT) and not self.replan.is_set():
             await self._hear(timedelta(days=1))
+        return True
 
     patch.setattr(Claiming, "_wait_for_work", wait)
 
@@ -297,6 +299,11 @@ def worker_clock_lease(patch: Patch) -> None:
     over = by_own_clock(guards.lease_expired)
     patch.setattr(guards, "GUARDS", tuple(over if one is guards.lease_expired else one for one in guards.GUARDS))
     decided_otherwise(patch, lease_reap.ReapLease, at=lambda _: _OwnClock().now())
+
+    async def always(self: Upkeep) -> datetime:  # the store's time is looked at before anything is reaped, too
+        return BEGINNING
+
+    patch.setattr(Upkeep, "next_due", always)
 
 
 def attempts_counted_late(patch: Patch) -> None:
@@ -452,7 +459,7 @@ def collector_raises(patch: Patch) -> None:
 def claiming_raises(patch: Patch) -> None:
     """The claiming loop has a mistake, and takes its worker down, again and again."""
 
-    async def wait(self: Claiming) -> None:
+    async def wait(self: Claiming, *, claimed: bool) -> bool:
         raise KeyError("a mistake")
 
     patch.setattr(Claiming, "_wait_for_work", wait)

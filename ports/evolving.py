@@ -2,15 +2,15 @@
 
 Records are large and change at every step of a run: ``attrs.evolve`` was a tenth of what a run costs.
 
-Imported by decisions.
+Imported by decisions, and by stores that keep records.
 """
 
 from typing import Any, TypeVar
 
 from mainspring.ports.change import RunPatch
-from mainspring.ports.records import Job, Run, StageTally
+from mainspring.ports.records import Job, Run, StageRecord, StageTally
 
-R = TypeVar("R", Run, Job, StageTally, RunPatch)
+R = TypeVar("R", Run, Job, StageRecord, StageTally, RunPatch)
 
 
 def evolved(record: R, **changes: Any) -> R:
