@@ -68,6 +68,11 @@ class Lane:
         """Whether somebody's statement is under way."""
         return self._busy.locked()
 
+    @property
+    def process_id(self) -> int | None:
+        """The server's process behind the connection, if there is one."""
+        return None if self._connection is None else self._connection.info.backend_pid
+
     async def ask(self, statement: bytes, parameters: Sequence[object] = ()) -> list[Row]:
         """Run one statement as one transaction, and give its rows.
 

@@ -183,6 +183,8 @@ class PostgresTransport:
             await asyncio.sleep(_pause(failures))
 
     def _heard(self, notify: psycopg.Notify) -> None:
+        if notify.pid == self._connections.lane(HINTS).process_id:
+            return  # our own: those who wait here were woken when it was sent
         if notify.channel == self._jobs:
             self._hint()
         elif notify.payload:
