@@ -4,6 +4,7 @@ import contextlib
 import os
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -84,7 +85,8 @@ def main() -> None:
     names, peers = _words("BENCH", ",".join(CELLS)), _words("PEERS", USUAL)
     for unknown in [name for name in names if name not in CELLS] + [peer for peer in peers if peer not in PEERS]:
         sys.exit(f"{unknown!r} is not known; cells: {', '.join(CELLS)}; peers: {', '.join(PEERS)}")
-    with _opened(_words("STORES", "postgres,sqlite")) as stores:
+    with _opened(_words("STORES", "postgres,sqlite")) as stores, tempfile.TemporaryDirectory() as blobs:
+        os.environ.setdefault("MAINSPRING_BLOBS", blobs)  # a map of 1,000 puts out more than a row holds
         settings = [*(store.versions() for store in stores), *versions(peers)]
         report.begin(settings, quick="N" in os.environ or "REPEATS" in os.environ)
         for name in names:

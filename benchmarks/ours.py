@@ -112,7 +112,7 @@ def worker(url: str, *more: str) -> None:
     """A process as ``mainspring worker`` starts it, until SIGTERM. With ``count`` it counts the store's statements."""
     if "count" in more:
         _count()
-    parts = open_parts(url, sink=sink())
+    parts = open_parts(url, blobs=from_environment().blobs or None, sink=sink())
     registry = WorkflowRegistry(ALL, parts.codec)
     working = Worker(parts, registry, from_environment().worker())
     print("WARM", flush=True)
