@@ -68,6 +68,8 @@ class Side:
     def _environment(self) -> dict[str, str]:
         # psycopg and others never see the caller's Python path: each side has its own packages
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "MAINSPRING"))}
+        if "MAINSPRING_BLOBS" in os.environ:
+            kept["MAINSPRING_BLOBS"] = os.environ["MAINSPRING_BLOBS"]
         return {**kept, **self.environment, "PYTHONUNBUFFERED": "1"}
 
     @contextlib.contextmanager
