@@ -184,7 +184,7 @@ class PostgresPersistence:
     ) -> list[Lease]:
         if limit <= 0:
             return []
-        parameters: list[Any] = [worker, span(length), limit, texts(sorted(set(routes)))]
+        parameters: list[Any] = [worker, span(length), min(limit, sql.MOST_CLAIMED), texts(sorted(set(routes)))]
         statement = sql.CLAIM
         if only is not None:
             keys = sorted({key for key in only if _is_id(key.run_id)})
