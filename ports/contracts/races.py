@@ -245,17 +245,22 @@ class RacesContract(PersistenceSuite):
         await asyncio.gather(write(), read(), read())
 
     async def test_a_claim_and_a_wake_up_never_lose_each_other(self) -> None:
+        """A claim may pass over a row that is being woken; then it has to come again."""
         world = await self.world()
         for _ in range(20):
             run, job = await world.with_job()
-            wake = Wake(run_id=run.id, at=world.clock.now())
-            (lease,), woken = await asyncio.gather(
+            wake = Change(wakes=(Wake(run_id=run.id, at=world.clock.now()),))
+            leases, _ = await asyncio.gather(
                 world.store.claim((ROUTE,), limit=1, length=LEASE_LENGTH, worker=WORKER, only=[job.key]),
-                _passes(world.other, Change(wakes=(wake,))),
+                world.other.commit(wake),
             )
-            assert woken
+            (lease,) = leases or await world.claimed(job.key)
             assert (await world.stored(job)).wakes == 1
             as_claimed = LeaseGuard(key=job.key, lease_id=lease.lease_id, wakes=lease.job.wakes)
-            suspended = Change(leases=(as_claimed,), job_moves=(released(job, available_at=None),))
-            assert await _passes(world.store, suspended) is (lease.job.wakes == 1)
+            try:
+                await world.store.commit(Change(leases=(as_claimed,), job_moves=(released(job, available_at=None),)))
+            except StaleChange:
+                assert lease.job.wakes == 0
+            else:
+                assert lease.job.wakes == 1
             await world.store.commit(Change(job_deletes=(job.key,)))

@@ -4,7 +4,6 @@ Another process is another opening of the same schema. The store's time stands i
 stands in for ``mainspring_now()``.
 """
 
-import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 
@@ -14,13 +13,10 @@ import pytest
 from mainspring.adapters.memory import ManualClock
 from mainspring.adapters.sql.moments import to_micros
 from mainspring.adapters.sql.postgres import open_postgres
-from mainspring.ports.change import Change, LeaseGuard, Wake
-from mainspring.ports.contracts.commit_guards import released
 from mainspring.ports.contracts.job_transport import JobTransportContract
 from mainspring.ports.contracts.persistence import PersistenceContract
 from mainspring.ports.contracts.run_feed import RunFeedContract
-from mainspring.ports.contracts.world import LEASE_LENGTH, ROUTE, WORKER, SteerableClock
-from mainspring.ports.errors import StaleChange
+from mainspring.ports.contracts.world import SteerableClock
 from mainspring.ports.job_transport import JobTransport, RunFeed
 from mainspring.ports.persistence import Persistence
 
@@ -85,27 +81,6 @@ class TestPostgresPersistence(OnAServer, PersistenceContract):
 
     async def second(self, clock: SteerableClock) -> Persistence:
         return self.opened()[0]
-
-    async def test_a_claim_and_a_wake_up_never_lose_each_other(self) -> None:
-        """A claim passes over a row that is being woken, so it may have to come again."""
-        world = await self.world()
-        for _ in range(20):
-            run, job = await world.with_job()
-            wake = Change(wakes=(Wake(run_id=run.id, at=world.clock.now()),))
-            leases, _ = await asyncio.gather(
-                world.store.claim((ROUTE,), limit=1, length=LEASE_LENGTH, worker=WORKER, only=[job.key]),
-                world.other.commit(wake),
-            )
-            (lease,) = leases or await world.claimed(job.key)
-            assert (await world.stored(job)).wakes == 1
-            as_claimed = LeaseGuard(key=job.key, lease_id=lease.lease_id, wakes=lease.job.wakes)
-            try:
-                await world.store.commit(Change(leases=(as_claimed,), job_moves=(released(job, available_at=None),)))
-            except StaleChange:
-                assert lease.job.wakes == 0
-            else:
-                assert lease.job.wakes == 1
-            await world.store.commit(Change(job_deletes=(job.key,)))
 
 
 class TestPostgresJobTransport(OnAServer, JobTransportContract):
