@@ -38,6 +38,25 @@ def initial_state(state: RunState, plan: Plan, at: datetime, elements: Sequence[
     return walk.result()
 
 
+def resumed_state(
+    state: RunState,
+    plan: Plan,
+    at: datetime,
+    opened: Mapping[StageId, Sequence[Payload] | None],
+    *,
+    nothing: frozenset[StageId],
+) -> Advance:
+    """The jobs of a run that takes over what stands in ``state``.
+
+    ``opened``: the stages that begin, with what they are mapped over, taken apart; ``nothing``: mapped stages among
+    what is taken over that had nothing to map.
+    """
+    walk = _Walk(plan, state, at, nothing)
+    for stage, elements in opened.items():
+        walk.open(plan.stages[stage], elements)
+    return walk.result()
+
+
 def initial_tallies(plan: Plan) -> dict[StageId, StageTally]:
     """Where the stages of a new run stand, as ``initial_state`` has it; for plans whose first stages are not mapped."""
     return {stage.id: StageTally(active=1) for stage in plan.sources}
@@ -64,13 +83,14 @@ def with_tally(state: RunState, stage: StageId, **changes: int) -> RunState:
 class _Walk:
     """One walk down the graph from completed stages; an empty map completes on the way."""
 
-    def __init__(self, plan: Plan, state: RunState, at: datetime) -> None:
+    def __init__(self, plan: Plan, state: RunState, at: datetime, nothing: frozenset[StageId] = frozenset()) -> None:
         self._plan = plan
         self._run = state.run
         self._at = at
         self._stages: dict[StageId, StageTally] = dict(state.stages)
         self._jobs: list[Job] = []
         self._empty: list[StageRecord] = []
+        self._nothing = set(nothing)  #: mapped stages that have nothing to map
 
     def open_after(self, stage: StageId, elements: Sequence[Payload] | None) -> None:
         for below in self._plan.downstream[stage]:
@@ -100,8 +120,7 @@ class _Walk:
         return tally.completed > 0 and tally.completed == tally.width
 
     def _width(self, stage: StageId) -> int:
-        empty = any(record.stage == stage for record in self._empty)
-        return 0 if empty else self._stages[stage].width
+        return 0 if stage in self._nothing else self._stages[stage].width
 
     def _add_mapped(self, stage: StagePlan, inputs: Sequence[Payload | None]) -> None:
         if inputs:
@@ -109,6 +128,7 @@ class _Walk:
             return
         record = empty_map(self._run.id, stage.id, self._at)
         self._empty.append(record)
+        self._nothing.add(stage.id)
         self._stages[stage.id] = StageTally(completed=1)
         self.open_after(stage.id, ())
 

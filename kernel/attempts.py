@@ -11,6 +11,7 @@ from mainspring.ports.change import JobMove, LeaseGuard, RunPatch
 from mainspring.ports.evolving import evolved
 from mainspring.ports.names import Payload
 from mainspring.ports.records import (
+    Artifact,
     AttemptRecord,
     EventDraft,
     Failure,
@@ -40,7 +41,7 @@ def begin(state: RunState, job: Job, facts: Facts, *, started_told: bool) -> tup
         status = step(RUN, run.status, RunEvent.BEGIN)
         state = RunState(run=evolved(run, status=status, started_at=started), stages=state.stages)
         events.append(run_event("run.started", run.id, started))
-    if not started_told:
+    if not started_told and job.polling is None:  # a check is no start: there may be thousands
         events.append(started_event(job, started))
     return state, Begun(status, started if status else None, tuple(events))
 
@@ -95,7 +96,13 @@ def patched(state: RunState, change: RunPatch) -> RunState:
 
 
 def ended(
-    job: Job, event: StageEvent, facts: Facts, *, output: Payload | None = None, failure: Failure | None = None
+    job: Job,
+    event: StageEvent,
+    facts: Facts,
+    *,
+    output: Payload | None = None,
+    failure: Failure | None = None,
+    artifacts: tuple[Artifact, ...] = (),
 ) -> StageRecord:
     """The row that an ended stage leaves; written once."""
     return StageRecord(
@@ -105,10 +112,11 @@ def ended(
         status=step(STAGE, StageStanding.ACTIVE, event),
         attempt=job.attempt,
         worker=job.worker,
-        started_at=job.claimed_at,
+        started_at=job.claimed_at if job.polling is None else job.polling.since,
         finished_at=facts.now,
         output=output,
         failure=failure,
+        artifacts=artifacts,
     )
 
 
@@ -142,4 +150,5 @@ def given_back(job: Job, *, attempt: int, available_at: datetime | None, not_bef
         attempt=attempt,
         max_attempts=job.max_attempts,
         input=job.input,
+        polling=job.polling,
     )

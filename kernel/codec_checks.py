@@ -30,6 +30,8 @@ def _types_without_schema(graph: Graph, codec: Codec) -> Iterator[str]:
         subjects: list[tuple[str, Any]] = [("input", stage.input_type), ("output", stage.output_type)]
         if stage.config_type is not None:
             subjects.append(("config", stage.config_type))
+        if stage.check is not None:
+            subjects.append(("state", stage.check.state_type))
         for subject, kind in subjects:
             try:
                 codec.schema(kind)

@@ -19,7 +19,7 @@ def complete(
     plan = command.plan
     state = with_tally(state, job.stage, active=-1, completed=1)
     state, unpark = free_next(state, job, facts)
-    record = ended(job, StageEvent.COMPLETE, facts, output=outcome.output)
+    record = ended(job, StageEvent.COMPLETE, facts, output=outcome.output, artifacts=outcome.artifacts)
     key = job.key
     events = (*begun.events, stage_event("stage.completed", key, facts.now, attempt=job.attempt))
     ahead: tuple[Job, ...] = ()
@@ -97,4 +97,5 @@ def _handed(job: Job, ahead: Job, facts: Facts) -> Job:
         input=ahead.input,
         claimed_at=facts.now,
         progress=None,
+        polling=None,
     )

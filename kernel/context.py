@@ -3,7 +3,7 @@
 Users annotate ``ctx: Context`` (no config) or ``ctx: Context[KeywordsConfig]``.
 """
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from datetime import datetime
 from typing import Any, Protocol, overload
 
@@ -102,6 +102,20 @@ class Context(Protocol[C_co]):
     def outputs(self, stage: str) -> list[Any]: ...
     def outputs(self, stage: Stage[Any, Any] | str) -> list[Any]:
         """The outputs of a mapped upstream stage, by index."""
+        ...
+
+    def artifact(
+        self, name: str, content: bytes | bytearray | memoryview, *, media_type: str = "application/octet-stream"
+    ) -> Awaitable[None]:
+        """Leave a file beside the output: ``await`` it in an async body; in a plain one it is stored on return.
+
+        Kept with the end of the stage by the attempt that completes it, not by one that fails or returns ``Pending``;
+        the latest of a name counts. Read it by ``handle.artifact(stage, name)`` or ``mainspring runs artifact``.
+
+        Raises:
+            InvalidValueError: the name is no plain file name of up to 200 characters, or the content is too large.
+            PortError: it could not be stored.
+        """
         ...
 
     def progress(self, done: float, total: float | None = None, message: str = "") -> None:

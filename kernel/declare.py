@@ -8,13 +8,19 @@ from datetime import timedelta
 from typing import Any, Protocol, TypeVar, overload
 
 from mainspring.kernel import body as bodies
+from mainspring.kernel import check as checks
 from mainspring.kernel.context import Context
 from mainspring.kernel.definition import Workflow
+from mainspring.kernel.pending import Pending
 from mainspring.kernel.retry import Retry
 from mainspring.kernel.stage import Stage
 
 I = TypeVar("I")  # noqa: E741  the input; the documentation calls it so
 O = TypeVar("O")  # noqa: E741  the output
+S = TypeVar("S")  # what a check needs to know
+R = TypeVar("R")  # what a check returns
+S_co = TypeVar("S_co", covariant=True)
+R_co = TypeVar("R_co", covariant=True)
 
 AsyncBody = Callable[[Context[Any], I], Coroutine[Any, Any, O]]
 PlainBody = Callable[[Context[Any], I], O]
@@ -33,6 +39,31 @@ class StageDecorator(Protocol):
     def __call__(self, body: AsyncSource[O], /) -> Stage[object, O]: ...
     @overload
     def __call__(self, body: PlainSource[O], /) -> Stage[object, O]: ...
+
+
+class PolledStageDecorator(Protocol[S_co, R_co]):
+    """What ``stage(poll=check)`` gives, for a check that takes an ``S`` and returns an ``R``, ``Pending[S]`` among it.
+
+    Its body gives what the check gives, ``Pending`` in a state the check takes, or one of the two. (That ``O`` is what
+    is left of ``R`` is said of ``self``: said of the check, mypy would take every ``Context`` for a doubt.)
+    """
+
+    @overload
+    def __call__(
+        self: "PolledStageDecorator[S, O | Pending[S]]", body: AsyncBody[I, O | Pending[S]], /
+    ) -> Stage[I, O]: ...
+    @overload
+    def __call__(
+        self: "PolledStageDecorator[S, O | Pending[S]]", body: PlainBody[I, O | Pending[S]], /
+    ) -> Stage[I, O]: ...
+    @overload
+    def __call__(
+        self: "PolledStageDecorator[S, O | Pending[S]]", body: AsyncSource[O | Pending[S]], /
+    ) -> Stage[object, O]: ...
+    @overload
+    def __call__(
+        self: "PolledStageDecorator[S, O | Pending[S]]", body: PlainSource[O | Pending[S]], /
+    ) -> Stage[object, O]: ...
 
 
 class WorkflowDecorator(Protocol):
@@ -57,6 +88,14 @@ def stage(body: AsyncSource[O], /) -> Stage[object, O]: ...
 @overload
 def stage(body: PlainSource[O], /) -> Stage[object, O]: ...
 @overload
+def stage(
+    *, poll: AsyncBody[S, R], id: str | None = None, retry: Retry = ..., timeout: timedelta | None = None
+) -> PolledStageDecorator[S, R]: ...
+@overload
+def stage(
+    *, poll: PlainBody[S, R], id: str | None = None, retry: Retry = ..., timeout: timedelta | None = None
+) -> PolledStageDecorator[S, R]: ...
+@overload
 def stage(*, id: str | None = None, retry: Retry = ..., timeout: timedelta | None = None) -> StageDecorator: ...
 def stage(
     body: Callable[..., Any] | None = None,
@@ -65,18 +104,22 @@ def stage(
     id: str | None = None,
     retry: Retry = Retry(),
     timeout: timedelta | None = None,
+    poll: Callable[..., Any] | None = None,
 ) -> Any:
     """Make a stage of a body: ``@stage`` or ``@stage(retry=…, timeout=…)``.
 
     The body is ``(ctx, value)`` or ``(ctx)``, ``async def`` or plain ``def``; its annotations are its types. Without an
     ``id`` the stage is called as the function. ``timeout`` bounds one attempt; None: the worker's maximum.
 
+    A body that only begins something (a batch at a provider, a build) returns ``Pending(state)``; from then on ``poll``
+    is called with that state, as ``(ctx, state)``, until it returns the output; retried and bounded like the body.
+
     Raises:
         DefinitionError: it cannot be a body, or an option cannot be followed; says where and what to do.
     """
 
     def decorate(body: Callable[..., Any]) -> Stage[Any, Any]:
-        return _stage(body, id, retry, timeout)
+        return _stage(body, id, retry, timeout, poll)
 
     return decorate if body is None else decorate(body)
 
@@ -129,8 +172,14 @@ def workflow(
     return decorate if body is None else decorate(body)
 
 
-def _stage(body: Callable[..., Any], id: str | None, retry: Retry, timeout: timedelta | None) -> Stage[Any, Any]:
-    signature = bodies.read(body)
+def _stage(
+    body: Callable[..., Any],
+    id: str | None,
+    retry: Retry,
+    timeout: timedelta | None,
+    poll: Callable[..., Any] | None = None,
+) -> Stage[Any, Any]:
+    signature, check = checks.read(bodies.read(body), bodies.name_of(body), poll)
     return Stage(
         id=body.__name__ if id is None else id,
         body=body,
@@ -141,4 +190,5 @@ def _stage(body: Callable[..., Any], id: str | None, retry: Retry, timeout: time
         config_type=signature.config_type,
         retry=retry,
         timeout=timeout,
+        check=check,
     )

@@ -1,6 +1,6 @@
 """The words of ``attempt.finish``: how an attempt may end, what is asked, and what is answered."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import ClassVar
 
 import attrs
@@ -9,7 +9,7 @@ from mainspring.kernel.decision import Command
 from mainspring.kernel.plan import Plan
 from mainspring.ports.change import Change
 from mainspring.ports.names import Payload
-from mainspring.ports.records import Failure, Job, JobKey, RunState, RunStatus
+from mainspring.ports.records import Artifact, Failure, Job, JobKey, RunState, RunStatus
 
 
 @attrs.frozen(kw_only=True)
@@ -19,6 +19,7 @@ class Completed:
     output: Payload
     #: the output taken apart, given where a mapped stage follows
     elements: tuple[Payload, ...] | None = None
+    artifacts: tuple[Artifact, ...] = ()  #: what the attempt left beside it
 
 
 @attrs.frozen(kw_only=True)
@@ -40,11 +41,20 @@ class Suspended:
 
 
 @attrs.frozen(kw_only=True)
+class NotReady:
+    """The body, or its check, returned ``Pending``."""
+
+    state: Payload
+    every: timedelta | None = None
+    until: datetime | timedelta | None = None
+
+
+@attrs.frozen(kw_only=True)
 class Cancelled:
     """The body was told of the run's cancel and has ended, or was never called."""
 
 
-Outcome = Completed | Failed | Suspended | Cancelled
+Outcome = Completed | Failed | Suspended | NotReady | Cancelled
 
 
 @attrs.frozen(kw_only=True)
@@ -55,8 +65,10 @@ class AttemptFinished:
     job: Job | None = None
     stays: bool = False  #: a wake-up came before the suspension: the body goes on with the newer inbox
     due: tuple[JobKey, ...] = ()  #: job rows that became claimable for anybody
+    later: datetime | None = None  #: the attempt's own job will, at this moment: a retry, a suspension
     run_status: RunStatus  #: the run's status after it
     will_retry: bool = False
+    suspended: bool = False  #: the job waits, for a moment or for a wake-up
 
 
 @attrs.frozen(kw_only=True)

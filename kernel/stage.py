@@ -20,6 +20,15 @@ O_co = TypeVar("O_co", covariant=True)
 
 
 @attrs.frozen(kw_only=True, eq=False)
+class Check:
+    """What tells whether a pending stage is ready: ``check(ctx, state)`` gives its output, or ``Pending``."""
+
+    body: Callable[..., Any]
+    is_async: bool
+    state_type: Any
+
+
+@attrs.frozen(kw_only=True, eq=False)
 class Stage(Generic[I_contra, O_co]):
     """What ``@stage`` makes of a function: ``Stage[I, O]`` takes an ``I`` and gives an ``O``.
 
@@ -36,6 +45,7 @@ class Stage(Generic[I_contra, O_co]):
     config_type: Any = None  #: ``C`` of ``ctx: Context[C]``; None: it takes no config
     retry: Retry = Retry()
     timeout: timedelta | None = None  #: of one attempt; None: the worker's maximum
+    check: Check | None = None  #: asked from then on where the body returned ``Pending``
 
     def __attrs_post_init__(self) -> None:
         """Refuse options that cannot be followed."""

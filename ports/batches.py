@@ -65,7 +65,9 @@ def uses(change: Change) -> Uses:
     for record in change.stages:
         found["stage", record.run_id, record.stage, record.index] = None
     if change.outbox is not None:
-        found["relay"] = None
+        found["relay", change.outbox.sink] = None
+    for replayed in change.replays:
+        found["event", replayed.sink, replayed.run_id, replayed.seq] = None
     return found
 
 

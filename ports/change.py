@@ -3,7 +3,8 @@
 A Change is plain data. Everything of it is written, or nothing: an adapter checks every guard and gate under the locks
 it writes with, and many Changes may share one transaction. A failed guard or gate is ``StaleChange``.
 
-* **Guards** must still hold when the Change is written: ``run`` and ``run_guard`` (revision), ``leases``, ``unleased``.
+* **Guards** must still hold when the Change is written: ``run`` and ``run_guard`` (revision), ``leases``, ``unleased``,
+  ``outbox`` (the relay's lease), ``replays`` (the dead letter is there).
 * **Gates** are unique keys: "insert, on conflict do nothing" that decides whether the rest is written: ``create`` (its
   id, and workflow + key), ``signals`` (run + id), ``answer`` (command + key), ``stages`` (run + stage + index).
 * A Change writes at most one run exclusively (``create`` or ``run``), and may wake others.
@@ -13,7 +14,7 @@ from datetime import datetime
 
 import attrs
 
-from mainspring.ports.names import LeaseId, Payload, Route, RunId, StageId
+from mainspring.ports.names import LeaseId, Payload, Route, RunId, SinkName, StageId
 from mainspring.ports.records import (
     Answer,
     AttemptRecord,
@@ -23,12 +24,14 @@ from mainspring.ports.records import (
     Job,
     JobKey,
     JobPhase,
+    Polling,
     Run,
     RunStatus,
     Signal,
     StageRecord,
     StageStatus,
 )
+from mainspring.ports.sinks import DEFAULT_SINK
 
 
 @attrs.frozen(kw_only=True)
@@ -95,6 +98,7 @@ class JobMove:
     input: Payload | None = None
     claimed_at: datetime | None = None  #: with ``keep_lease``: when the attempt at the new stage began
     keep_lease: bool = False
+    polling: Polling | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -152,12 +156,26 @@ class Postponed:
 
 @attrs.frozen(kw_only=True)
 class OutboxSettlement:
-    """What became of published events. Guarded by the relay's lease id."""
+    """What became of the events that one sink was given. Guarded by its relay's lease id."""
 
+    sink: SinkName = DEFAULT_SINK
     lease_id: LeaseId
     published: tuple[tuple[RunId, int], ...] = ()  #: deleted
     postponed: tuple[Postponed, ...] = ()
     dead: tuple[tuple[RunId, int, str], ...] = ()  #: moved to the dead letters, with the last error
+
+
+@attrs.frozen(kw_only=True)
+class Replayed:
+    """A dead letter that is to wait again, at its old place among its run's events, as if never tried.
+
+    Guard: it is still there.
+    """
+
+    sink: SinkName
+    run_id: RunId
+    seq: int
+    discarded: bool = False  #: it is only deleted: nobody wants the event any more
 
 
 @attrs.frozen(kw_only=True, slots=False)
@@ -185,6 +203,7 @@ class Change:
     wakes: tuple[Wake, ...] = ()
     events: tuple[EventDraft, ...] = ()
     outbox: OutboxSettlement | None = None
+    replays: tuple[Replayed, ...] = ()
 
     @property
     def is_empty(self) -> bool:

@@ -15,6 +15,8 @@ class Limits:
     depth: int = 64  #: nested lists and objects
     elements: int = 100_000  #: of a mapped stage's list
     inline: int = 64 * 1024  #: bytes above which a payload goes to the blob store
+    artifact: int = 64 * 1024 * 1024  #: bytes of one artifact
+    artifacts: int = 1_000  #: of one attempt
 
 
 class Codec(Protocol):

@@ -30,6 +30,10 @@ class FinishedError(CommandError):
     """The run has reached its final status; nothing can change it."""
 
 
+class UnfinishedError(CommandError):
+    """What was asked for needs something to have ended that has not: a run, or a stage before the one named."""
+
+
 class DefinitionError(CommandError):
     """A workflow's definition cannot run; the message names the place and the cure."""
 

@@ -14,8 +14,17 @@ from mainspring.ports.records import Hint, Pointer
 class JobTransport(Protocol):
     """Carries pointers to jobs. A database transport's hint is just "look"."""
 
-    async def send(self, pointers: Sequence[Pointer]) -> None:
-        """Tell listeners, here and elsewhere, that these jobs are due. After the commit that made them so."""
+    #: True: every hint points at one job and goes to one host of the fleet, which claims that very row. Somebody's
+    #: upkeep must announce jobs of which no message tells any more. False: a hint only says that the store is worth a
+    #: look, and goes to all.
+    carries_pointers: bool
+
+    async def send(self, pointers: Sequence[Pointer], after: timedelta = timedelta(0)) -> None:
+        """Tell listeners, here and elsewhere, that these jobs are due. After the commit that made them so.
+
+        ``after``: they are due only then. A transport that can keep a message so long tells of them then, not earlier;
+        any other tells nothing, and leaves it to whoever looks at the store at that moment.
+        """
         ...
 
     async def receive(self, limit: int, wait: timedelta) -> list[Hint]:

@@ -33,6 +33,9 @@ LeaseId = NewType("LeaseId", str)
 SignalId = NewType("SignalId", str)
 """The sender's id of a message; the same id is delivered once."""
 
+SinkName = NewType("SinkName", str)
+"""A sink's name in its store: letters, digits, ``.``, ``_`` and ``-``, at most 100 of them."""
+
 BlobKey = NewType("BlobKey", str)
 """Where a blob store keeps some bytes: segments of ``[A-Za-z0-9._~%-]``, separated by ``/``."""
 

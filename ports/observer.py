@@ -10,7 +10,7 @@ from typing import Protocol
 
 import attrs
 
-from mainspring.ports.names import Route, WorkflowId
+from mainspring.ports.names import Route, SinkName, WorkflowId
 from mainspring.ports.records import Backlog, Job, Lease, Run
 
 
@@ -49,8 +49,8 @@ class Observer(Protocol):
         """So many finishes of one run were decided and written together, which took so many seconds."""
         ...
 
-    def relayed(self, published: int, postponed: int, dead: int) -> None:
-        """The relay settled a batch of events."""
+    def relayed(self, sink: SinkName, published: int, postponed: int, dead: int) -> None:
+        """The relay of a sink settled a batch of events."""
         ...
 
 

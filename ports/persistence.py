@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from mainspring.ports.change import Change
-from mainspring.ports.names import Fingerprint, LeaseId, Route, RunId, SignalId, StageId, WorkerId, WorkflowId
+from mainspring.ports.names import Fingerprint, LeaseId, Route, RunId, SignalId, SinkName, StageId, WorkerId, WorkflowId
 from mainspring.ports.records import (
     Answer,
     AttemptRecord,
@@ -26,6 +26,8 @@ from mainspring.ports.records import (
     Job,
     JobKey,
     Lease,
+    Pointer,
+    ReadyJob,
     Run,
     RunFilter,
     RunState,
@@ -34,6 +36,7 @@ from mainspring.ports.records import (
     Swept,
     WorkerRecord,
 )
+from mainspring.ports.sinks import DEFAULT_SINK, EVERY_EVENT, DeadLetter, EventFilter, Sink, WaitingEvent
 
 
 class RunStore(Protocol):
@@ -104,6 +107,10 @@ class RunStore(Protocol):
         """A stored shape, or None."""
         ...
 
+    async def dead_letters(self, limit: int, where: EventFilter = EVERY_EVENT) -> list[DeadLetter]:
+        """Events that were given up on, the oldest first, of a run in ``seq`` order."""
+        ...
+
 
 class LeaseStore(Protocol):
     """What hosts that execute stages need: set-wise writes that decide nothing."""
@@ -133,13 +140,37 @@ class LeaseStore(Protocol):
         """
         ...
 
+    async def ready_among(self, keys: Sequence[JobKey]) -> list[ReadyJob]:
+        """Those of the given jobs that are ready and unleased, with their route and moment, in no order.
+
+        Left out: what is not there, leased, parked, blocked, or waits for a wake-up.
+        """
+        ...
+
     async def next_due(self, routes: Collection[Route]) -> datetime | None:
         """The earliest moment at which a ready, unleased job of these routes is or becomes claimable, or None."""
         ...
 
 
+ANNOUNCED_AFTER = timedelta(seconds=2)
+"""A job that is due so long and leased by nobody is announced: the message that told of it may be lost."""
+
+SELDOMEST = timedelta(hours=1)
+"""However old a job is, it is announced that often: its messages may be lost, or taken by who does not serve it."""
+
+
 class UpkeepStore(Protocol):
-    """What the bounded ticks of upkeep read; what they write are Changes."""
+    """What the bounded ticks of upkeep read; what they write are Changes, but for rows that decide nothing."""
+
+    async def announce(self, limit: int, again_after: timedelta) -> list[Pointer]:
+        """Pointers to up to ``limit`` ready, unleased jobs of which nobody told lately, the longest unheard first.
+
+        Those that are due for ``ANNOUNCED_AFTER``, and were not announced lately since they became due. They count as
+        announced from now on, for ``again_after`` or for as long as they have been due already (but not for more than
+        ``SELDOMEST``), whichever is longer: of many who ask, one gets each, and the messages of a job that nobody has a
+        slot for stay few. A wake-up never puts the next announcement off. For transports that carry pointers.
+        """
+        ...
 
     async def expired_leases(self, limit: int) -> list[ExpiredLease]:
         """Jobs whose ``lease_until`` is before the store's time, the longest expired first."""
@@ -175,30 +206,41 @@ class UpkeepStore(Protocol):
 
 
 class OutboxStore(Protocol):
-    """What the relay needs. Settling what it published is a Change."""
+    """What relays need, one per sink. Settling what they published, and replaying dead letters, are Changes."""
 
-    async def events_written(self) -> bool:
-        """Whether commits write their events at all: kept in the store, the same for every process."""
+    async def sinks(self) -> list[Sink]:
+        """The sinks that commits write events for, by name: kept in the store, the same for every process.
+
+        Each event is written once for each sink that wants it, and counts in its run's numbers as soon as there is any
+        sink. Without sinks no events are written.
+        """
         ...
 
-    async def write_events(self, on: bool) -> None:  # noqa: FBT001  the value of the setting itself
-        """Set whether commits write their events, from now on."""
+    async def add_sink(self, sink: Sink) -> None:
+        """Write events for this sink, too, from now on. One of that name is there: its types become these."""
         ...
 
-    async def lease_relay(self, lease_id: LeaseId, length: timedelta) -> bool:
-        """Take or keep the one relay lease under this id; False while another holds it."""
+    async def remove_sink(self, name: SinkName) -> None:
+        """Forget the sink, if there: its waiting events and its dead letters go, none is written any more."""
         ...
 
-    async def release_relay(self, lease_id: LeaseId) -> None:
-        """Give the relay lease back, if held under this id."""
+    async def lease_relay(self, lease_id: LeaseId, length: timedelta, sink: SinkName = DEFAULT_SINK) -> bool:
+        """Take or keep the sink's one relay lease under this id; False while another holds it."""
         ...
 
-    async def unpublished(self, limit: int) -> list[Event]:
-        """Events as they stand: oldest first, of a run in ``seq`` order; runs whose oldest is postponed left out."""
+    async def release_relay(self, lease_id: LeaseId, sink: SinkName = DEFAULT_SINK) -> None:
+        """Give the sink's relay lease back, if held under this id."""
         ...
 
-    async def dead_letters(self, limit: int) -> list[tuple[Event, str]]:
-        """Events that were given up on, the oldest first, each with its last error."""
+    async def unpublished(self, limit: int, sink: SinkName = DEFAULT_SINK) -> list[Event]:
+        """The sink's events as they stand: oldest first, of a run in ``seq`` order.
+
+        Runs whose oldest is postponed are left out.
+        """
+        ...
+
+    async def waiting_events(self, limit: int, where: EventFilter = EVERY_EVENT) -> list[WaitingEvent]:
+        """Whatever waits to be published, postponed or not: by sink, then the oldest first."""
         ...
 
 
@@ -214,7 +256,8 @@ class RetentionStore(Protocol):
 
         None: none of them. The oldest go first. With a run go all its rows: stages, attempts, signals, tags; its key is
         free again. Stays: a run that is not terminal or has a job; of which an event waits to be published, or a dead
-        letter to be looked at; whose parent or child is not terminal. Rows that others hold locked are passed over.
+        letter to be looked at; whose parent or child is not terminal; of which there is a rerun, for it names what the
+        run put out. Rows that others hold locked are passed over.
         """
         ...
 

@@ -4,19 +4,21 @@ All are frozen values. Which status may follow which is decided in ``kernel.tran
 at every step of a run have no slots: they are made and changed in half the time.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Literal
 
 import attrs
 
 from mainspring.ports.names import (
+    BlobKey,
     Fingerprint,
     LeaseId,
     Payload,
     Route,
     RunId,
     SignalId,
+    SinkName,
     StageId,
     Version,
     WorkerId,
@@ -92,6 +94,18 @@ class Run:
     cancel_reason: str | None = None
     parent_run: RunId | None = None
     parent_step: str | None = None
+    rerun_of: RunId | None = None  #: the run whose outputs this one took over; it is kept as long as this one
+    rerun_from: StageId | None = None  #: the stage it was begun anew from
+
+
+@attrs.frozen(kw_only=True)
+class Artifact:
+    """Bytes that a stage left beside its output."""
+
+    name: str  #: unique in the stage's instance
+    blob: BlobKey  #: where they lie; the key's last segment is their SHA-256
+    size: int  #: bytes
+    media_type: str
 
 
 @attrs.frozen(kw_only=True, slots=False)
@@ -108,6 +122,7 @@ class StageRecord:
     finished_at: datetime
     output: Payload | None
     failure: Failure | None
+    artifacts: tuple[Artifact, ...] = ()  #: by name
 
 
 @attrs.frozen(kw_only=True)
@@ -134,6 +149,17 @@ class JobKey:
     index: int = 0
 
 
+@attrs.frozen(kw_only=True)
+class Polling:
+    """What a stage waits for whose body returned ``Pending``: its check is called again and again with the state."""
+
+    state: Payload
+    every: timedelta  #: between two checks
+    since: datetime  #: when the attempt began that returned ``Pending``
+    until: datetime | None = None  #: the stage fails if it is not ready by then
+    checks: int = 0  #: that found it not ready
+
+
 @attrs.frozen(kw_only=True, slots=False)
 class Job:
     """The standing order to execute one stage of one run. The job row is the truth; messages are hints."""
@@ -156,6 +182,7 @@ class Job:
     claimed_at: datetime | None = None  #: when the newest claim was made
     input: Payload | None = None  #: a mapped instance's element; None: read the upstream stages' outputs
     progress: str | None = None  #: JSON text: what the body last told of its progress
+    polling: Polling | None = None  #: the body was called; from now on its check is
 
     @property
     def key(self) -> JobKey:
@@ -314,13 +341,32 @@ class RouteBacklog:
 
 
 @attrs.frozen(kw_only=True)
+class SinkBacklog:
+    """What waits for one sink; counted as of ``RouteBacklog``."""
+
+    sink: SinkName
+    unpublished: int = 0  #: events in the outbox
+    oldest_event: datetime | None = None  #: when the oldest of them happened
+    dead: int = 0  #: dead letters
+
+
+@attrs.frozen(kw_only=True)
 class Backlog:
     """What waits in the store, for operators to look at."""
 
     at: datetime  #: the store's time
     routes: tuple[RouteBacklog, ...] = ()  #: those on which anything waits, by route
-    unpublished: int = 0  #: events in the outbox, counted likewise
-    oldest_event: datetime | None = None  #: when the oldest of them happened
+    sinks: tuple[SinkBacklog, ...] = ()  #: all that there are, by name
+
+    @property
+    def unpublished(self) -> int:
+        """Events in the outbox, for all sinks."""
+        return sum(sink.unpublished for sink in self.sinks)
+
+    @property
+    def oldest_event(self) -> datetime | None:
+        """When the oldest event happened that any sink still is to get."""
+        return min((sink.oldest_event for sink in self.sinks if sink.oldest_event is not None), default=None)
 
 
 @attrs.frozen(kw_only=True, slots=False)
@@ -333,6 +379,7 @@ class RunFilter:
     key: str | None = None
     created_after: datetime | None = None
     created_before: datetime | None = None
+    rerun_of: RunId | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -344,6 +391,15 @@ class ExtendAnswer:
     lost: bool
     wakes: int
     until: datetime | None
+
+
+@attrs.frozen(kw_only=True)
+class ReadyJob:
+    """A ready job that nobody has leased."""
+
+    key: JobKey
+    route: Route
+    due_in: timedelta  #: by the store's time; zero or less: it is due
 
 
 @attrs.frozen(kw_only=True)
@@ -374,6 +430,11 @@ class Pointer:
     def to(cls, key: JobKey) -> "Pointer":
         """The pointer to this job."""
         return cls(run_id=key.run_id, stage=key.stage, index=key.index)
+
+    @property
+    def key(self) -> JobKey:
+        """The key of the job it points at."""
+        return JobKey(self.run_id, self.stage, self.index)
 
 
 @attrs.frozen(kw_only=True)

@@ -5,11 +5,12 @@ jobs, which a store that lives in memory can afford.
 """
 
 from collections import Counter
+from collections.abc import Iterator
 from itertools import islice
 
 from mainspring.adapters.memory.store import MemoryStore
 from mainspring.ports.names import Route
-from mainspring.ports.records import Backlog, JobPhase, RouteBacklog
+from mainspring.ports.records import Backlog, JobPhase, RouteBacklog, SinkBacklog
 
 
 def backlog(store: MemoryStore, most: int) -> Backlog:
@@ -24,8 +25,6 @@ def backlog(store: MemoryStore, most: int) -> Backlog:
             held[job.phase][job.route] += 1
     ready = store.job_index.ready(now, most)
     routes = sorted({*ready, *leased, *held[JobPhase.PARKED], *held[JobPhase.BLOCKED]})
-    events = list(islice(store.outbox_index.by_age(), max(most, 0)))
-    oldest = store.outbox.get(events[0]) if events else None
     return Backlog(
         at=now,
         routes=tuple(
@@ -41,6 +40,18 @@ def backlog(store: MemoryStore, most: int) -> Backlog:
             for route in routes
             for due, later, first in [ready.get(route, (0, 0, None))]
         ),
-        unpublished=len(events),
-        oldest_event=None if oldest is None else oldest.event.at,
+        sinks=tuple(_sinks(store, max(most, 0))),
     )
+
+
+def _sinks(store: MemoryStore, most: int) -> Iterator[SinkBacklog]:
+    dead = Counter(buried.letter.sink for buried in store.dead_letters.rows())
+    for sink in sorted(row.name for row in store.sinks.rows()):
+        events = list(islice(store.outbox_index.by_age(sink), most))
+        oldest = store.outbox.get(events[0]) if events else None
+        yield SinkBacklog(
+            sink=sink,
+            unpublished=len(events),
+            oldest_event=None if oldest is None else oldest.event.at,
+            dead=min(dead[sink], most),
+        )

@@ -7,7 +7,8 @@ from mainspring.adapters.memory.indexes import is_waiting
 from mainspring.adapters.memory.store import MemoryStore
 from mainspring.ports.evolving import evolved
 from mainspring.ports.names import LeaseId, Route, WorkerId
-from mainspring.ports.records import ExpiredLease, ExtendAnswer, Job, JobKey, Lease
+from mainspring.ports.persistence import ANNOUNCED_AFTER, SELDOMEST
+from mainspring.ports.records import ExpiredLease, ExtendAnswer, Job, JobKey, Lease, Pointer, ReadyJob
 
 
 def claim(
@@ -22,6 +23,8 @@ def claim(
 ) -> list[Lease]:
     """Lease what is due. Hold the store's lock."""
     keys = due(store, routes, limit=limit, only=only)
+    if not keys:  # what most claims find
+        return []
     with store.transaction():
         return [lease(store, key, worker=worker, lease_id=new_lease_id(), length=length) for key in keys]
 
@@ -44,6 +47,16 @@ def _due_among(store: MemoryStore, only: Sequence[JobKey], routes: Collection[Ro
         if job.available_at is not None and job.available_at <= now
     ]
     return [key for _, _, key in sorted(found)]
+
+
+def ready_among(store: MemoryStore, keys: Sequence[JobKey]) -> list[ReadyJob]:
+    """Those of the jobs that are ready and unleased."""
+    now = store.clock.now()
+    return [
+        ReadyJob(key=job.key, route=job.route, due_in=job.available_at - now)
+        for job in map(store.jobs.get, keys)
+        if job is not None and is_waiting(job) and job.available_at is not None
+    ]
 
 
 def lease(
@@ -120,3 +133,32 @@ def expired_lease(store: MemoryStore, key: JobKey) -> ExpiredLease:
     if job is None or run is None:
         raise LookupError(f"the index names {key}, which is not there")
     return ExpiredLease(job=job, run_status=run.status)
+
+
+def announce(store: MemoryStore, limit: int, again_after: timedelta) -> list[Pointer]:
+    """Jobs that are due and of which nobody told lately. Hold the store's lock.
+
+    What was told is kept with the row as it stood then, so that a job that is due anew is told anew; it is forgotten
+    when the row has changed or is gone.
+    """
+    now = store.clock.now()
+    outdated = [job.key for job, _ in store.announced.rows() if store.jobs.get(job.key) is not job]
+    unheard = [(at, job) for job in store.jobs.rows() if (at := _unheard_since(store, job)) is not None and at <= now]
+    unheard.sort(key=lambda found: (found[0], found[1].key))
+    chosen = [job for _, job in unheard[: max(limit, 0)]]
+    with store.transaction() as transaction:
+        for key in outdated:
+            transaction.put(store.announced, key, None)
+        for job in chosen:
+            age = timedelta(0) if job.available_at is None else min(now - job.available_at, SELDOMEST)
+            transaction.put(store.announced, job.key, (job, now + max(again_after, age)))
+    return [Pointer.to(job.key) for job in chosen]
+
+
+def _unheard_since(store: MemoryStore, job: Job) -> datetime | None:
+    if job.available_at is None or not is_waiting(job):
+        return None
+    told = store.announced.get(job.key)
+    if told is not None and told[0] is job:
+        return told[1]
+    return job.available_at + ANNOUNCED_AFTER

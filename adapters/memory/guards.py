@@ -93,9 +93,19 @@ def not_claimed_since(store: MemoryStore, change: Change) -> str | None:
 
 def relay_held(store: MemoryStore, change: Change) -> str | None:
     """The relay that settles still holds the relay's lease."""
-    if change.outbox is None or (store.relay is not None and store.relay.lease_id == change.outbox.lease_id):
+    settled = change.outbox
+    if settled is None:
         return None
-    return f"the relay's lease {change.outbox.lease_id} is gone"
+    held = store.relays.get(settled.sink)
+    return None if held is not None and held.lease_id == settled.lease_id else f"the lease {settled.lease_id} is gone"
+
+
+def letters_there(store: MemoryStore, change: Change) -> str | None:
+    """Each dead letter that is to be replayed is still dead."""
+    for replayed in change.replays:
+        if store.dead_letters.get((replayed.sink, replayed.run_id, replayed.seq)) is None:
+            return f"event {replayed.run_id}/{replayed.seq} is no dead letter of the sink {replayed.sink}"
+    return None
 
 
 # What must not be there yet.
@@ -152,5 +162,6 @@ GUARDS: tuple[Check, ...] = (
     not_leased,
     not_claimed_since,
     relay_held,
+    letters_there,
 )
 GATES: tuple[Check, ...] = (run_is_new, key_is_free, signals_are_new, answer_is_new, stages_are_new)

@@ -11,7 +11,7 @@ from operator import attrgetter
 import attrs
 
 from mainspring.adapters.memory.tables import Ordered
-from mainspring.ports.names import Route, RunId, StageId
+from mainspring.ports.names import Route, RunId, SinkName, StageId
 from mainspring.ports.records import (
     TERMINAL_RUN_STATUSES,
     Event,
@@ -32,45 +32,57 @@ class Tallies:
     """How many instances of each stage of each run stand where."""
 
     def __init__(self) -> None:
-        self._counts: dict[RunId, dict[StageId, Counter[StrEnum]]] = {}
+        self._counts: dict[RunId, dict[StageId, dict[StrEnum, int]]] = {}
 
     def of(self, run_id: RunId) -> dict[StageId, StageTally]:
         """A fresh mapping of the run's stages that have at least one row."""
         return {
             stage: StageTally(
-                completed=count[StageStatus.COMPLETED],
-                failed=count[StageStatus.FAILED],
-                cancelled=count[StageStatus.CANCELLED],
-                skipped=count[StageStatus.SKIPPED],
-                active=count[JobPhase.READY],
-                parked=count[JobPhase.PARKED],
+                completed=count.get(StageStatus.COMPLETED, 0),
+                failed=count.get(StageStatus.FAILED, 0),
+                cancelled=count.get(StageStatus.CANCELLED, 0),
+                skipped=count.get(StageStatus.SKIPPED, 0),
+                active=count.get(JobPhase.READY, 0),
+                parked=count.get(JobPhase.PARKED, 0),
             )
             for stage, count in self._counts.get(run_id, {}).items()
         }
 
     def stage_changed(self, before: StageRecord | None, after: StageRecord | None) -> None:
         """Watch the table of ended stages."""
-        for row, by in ((before, -1), (after, 1)):
-            if row is not None:
-                self._count(row.run_id, row.stage, row.status, by)
+        if before is not None:
+            self._count(before.run_id, before.stage, before.status, -1)
+        if after is not None:
+            self._count(after.run_id, after.stage, after.status, 1)
 
     def job_changed(self, before: Job | None, after: Job | None) -> None:
         """Watch the table of jobs."""
-        for row, by in ((before, -1), (after, 1)):
-            if row is not None:
-                standing = JobPhase.PARKED if row.phase is JobPhase.PARKED else JobPhase.READY
-                self._count(row.run_id, row.stage, standing, by)
+        if before is not None and after is not None and before.stage == after.stage and before.phase is after.phase:
+            return  # it stays where it was counted
+        if before is not None:
+            self._count(before.run_id, before.stage, _standing(before), -1)
+        if after is not None:
+            self._count(after.run_id, after.stage, _standing(after), 1)
 
     def _count(self, run_id: RunId, stage: StageId, standing: StrEnum, by: int) -> None:
         stages = self._counts.setdefault(run_id, {})
-        count = stages.setdefault(stage, Counter())
-        count[standing] += by
-        if not count[standing]:
-            del count[standing]
+        count = stages.setdefault(stage, {})
+        there = count.get(standing, 0) + by
+        if there:
+            count[standing] = there
+            return
+        del count[standing]
         if not count:
             del stages[stage]
         if not stages:
             del self._counts[run_id]
+
+
+def _standing(job: Job) -> StrEnum:
+    return JobPhase.PARKED if job.phase is JobPhase.PARKED else JobPhase.READY
+
+
+_NONE: dict[int, Ordered[DueEntry]] = {}
 
 
 class JobIndex:
@@ -94,17 +106,19 @@ class JobIndex:
 
     def due(self, routes: Collection[Route], limit: int, now: datetime) -> list[JobKey]:
         """Up to ``limit`` claimable jobs: highest priority first, then the earliest due, then the key."""
-        candidates = (
+        candidates = [
             (-priority, entry)
             for route in set(routes)
-            for priority, waiting in self._waiting.get(route, {}).items()
+            for priority, waiting in self._waiting.get(route, _NONE).items()
             for entry in islice(takewhile(lambda entry: entry[0] <= now, waiting), limit)
-        )
+        ]
+        if not candidates:  # what most claims find
+            return []
         return [JobKey(run_id, stage, index) for _, (_, run_id, stage, index) in nsmallest(limit, candidates)]
 
     def next_due(self, routes: Collection[Route]) -> datetime | None:
         """The earliest due time of any waiting job of these routes, past ones included."""
-        firsts = (w.first() for route in set(routes) for w in self._waiting.get(route, {}).values())
+        firsts = [w.first() for route in set(routes) for w in self._waiting.get(route, _NONE).values()]
         return min((entry[0] for entry in firsts if entry is not None), default=None)
 
     def ready(self, now: datetime, most: int) -> dict[Route, tuple[int, int, datetime | None]]:
@@ -186,40 +200,59 @@ class RunIndex:
                 self.deadlines.add((after.deadline, after.id))
 
 
+EventKey = tuple[SinkName, RunId, int]
+"""One sink's copy of an event."""
+
+
 @attrs.frozen(kw_only=True)
 class Outgoing:
-    """An event in the outbox."""
+    """An event in the outbox, for one sink."""
 
-    ordinal: int  #: the order of commits, over all runs
+    sink: SinkName
+    ordinal: int  #: the order of commits, over all runs; the same for every sink
     event: Event
     until: datetime | None = None  #: its run's events wait until then
 
+    @property
+    def key(self) -> EventKey:
+        """Whose it is and which."""
+        return (self.sink, self.event.run_id, self.event.seq)
+
 
 class OutboxIndex:
-    """Unpublished events by age, and by run."""
+    """Unpublished events by sink and age, by sink and run, and how many copies wait of each run's."""
 
     def __init__(self) -> None:
-        self._by_age: Ordered[tuple[int, RunId, int]] = Ordered()
-        self._by_run: dict[RunId, Ordered[tuple[int]]] = {}
+        self._by_age: dict[SinkName, Ordered[tuple[int, RunId, int]]] = {}
+        self._by_run: dict[tuple[SinkName, RunId], Ordered[tuple[int]]] = {}
+        self._count: Counter[RunId] = Counter()
 
-    def by_age(self) -> Iterator[tuple[RunId, int]]:
-        """Run and number of every event, the oldest first."""
-        return ((run_id, seq) for _, run_id, seq in self._by_age)
+    def by_age(self, sink: SinkName) -> Iterator[EventKey]:
+        """Key of every event of the sink, the oldest first."""
+        return ((sink, run_id, seq) for _, run_id, seq in self._by_age.get(sink, ()))
 
-    def oldest(self, run_id: RunId) -> int | None:
-        """The number of the run's oldest event, or None."""
-        first = self._by_run[run_id].first() if run_id in self._by_run else None
+    def oldest(self, sink: SinkName, run_id: RunId) -> int | None:
+        """The number of the run's oldest event for the sink, or None."""
+        first = self._by_run[sink, run_id].first() if (sink, run_id) in self._by_run else None
         return None if first is None else first[0]
+
+    def waits(self, run_id: RunId) -> bool:
+        """Whether any sink is still to get an event of the run."""
+        return run_id in self._count
 
     def changed(self, before: Outgoing | None, after: Outgoing | None) -> None:
         """Watch the outbox."""
         if before is not None:
-            event = before.event
-            self._by_age.remove((before.ordinal, event.run_id, event.seq))
-            self._by_run[event.run_id].remove((event.seq,))
-            if not self._by_run[event.run_id]:
-                del self._by_run[event.run_id]
+            sink, run_id, seq = before.key
+            self._by_age[sink].remove((before.ordinal, run_id, seq))
+            self._by_run[sink, run_id].remove((seq,))
+            if not self._by_run[sink, run_id]:
+                del self._by_run[sink, run_id]
+            self._count[run_id] -= 1
+            if not self._count[run_id]:
+                del self._count[run_id]
         if after is not None:
-            event = after.event
-            self._by_age.add((after.ordinal, event.run_id, event.seq))
-            self._by_run.setdefault(event.run_id, Ordered()).add((event.seq,))
+            sink, run_id, seq = after.key
+            self._by_age.setdefault(sink, Ordered()).add((after.ordinal, run_id, seq))
+            self._by_run.setdefault((sink, run_id), Ordered()).add((seq,))
+            self._count[run_id] += 1

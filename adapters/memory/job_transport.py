@@ -16,6 +16,8 @@ class MemoryJobTransport:
     their stead. Belongs to the event loop that uses it.
     """
 
+    carries_pointers = False
+
     def __init__(self, *, capacity: int = 10_000, point: Point = straight_on) -> None:
         self._capacity = capacity
         self._point = point
@@ -26,9 +28,12 @@ class MemoryJobTransport:
         self._receipts = count(1)
         self._closed = False
 
-    async def send(self, pointers: Sequence[Pointer]) -> None:
+    async def send(self, pointers: Sequence[Pointer], after: timedelta = timedelta(0)) -> None:
         await self._point("send:before")
-        self._enqueue(pointers)
+        if after:
+            self._later(pointers, after)
+        else:
+            self._enqueue(pointers)
         await self._point("send:after")
 
     async def receive(self, limit: int, wait: timedelta) -> list[Hint]:
@@ -42,7 +47,7 @@ class MemoryJobTransport:
     async def settle(self, hint: Hint, again_after: timedelta | None = None) -> None:
         await self._point("settle:before")
         if again_after is not None and not self._closed:
-            self._again(hint, again_after)
+            self._later((hint.pointer,), again_after)
         await self._point("settle:after")
 
     async def close(self) -> None:
@@ -102,10 +107,10 @@ class MemoryJobTransport:
             if not news.done():
                 news.set_result(None)
 
-    def _again(self, hint: Hint, after: timedelta) -> None:
+    def _later(self, pointers: Sequence[Pointer | None], after: timedelta) -> None:
         def enqueue() -> None:
             self._timers.discard(timer)
-            self._enqueue((hint.pointer,))
+            self._enqueue(pointers)
 
         timer = asyncio.get_running_loop().call_later(max(after.total_seconds(), 0), enqueue)
         self._timers.add(timer)

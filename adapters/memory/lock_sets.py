@@ -1,4 +1,4 @@
-"""What a batch of Changes locks, in one order for everybody: runs, then jobs, then the relay's row, then unique keys.
+"""What a batch of Changes locks, in one order for everybody: runs, then jobs, then relays, then unique keys.
 
 The rule: whatever a guard looks at is locked before it is looked at. Rows are locked by key, whether or not they are
 there; a unique key is locked by whoever is about to insert it, as a unique index has it.
@@ -9,14 +9,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from mainspring.adapters.memory.row_locks import LockKey
 from mainspring.adapters.memory.store import MemoryStore
 from mainspring.ports.change import Change
-from mainspring.ports.names import RunId
+from mainspring.ports.names import RunId, SinkName
 from mainspring.ports.records import Answer, JobKey, Run
 
 Part = Callable[[MemoryStore, Change], Iterable[LockKey]]
 
 _RUN, _JOB, _RELAY, _UNIQUE = range(4)
-
-RELAY: LockKey = (_RELAY, "relay")
 
 
 def run(run_id: RunId) -> LockKey:
@@ -27,6 +25,11 @@ def run(run_id: RunId) -> LockKey:
 def job(key: JobKey) -> LockKey:
     """The lock of a job's row."""
     return (_JOB, "job", key.run_id, key.stage, key.index)
+
+
+def relay(sink: SinkName) -> LockKey:
+    """The lock of a sink's relay."""
+    return (_RELAY, "relay", sink)
 
 
 def run_keys(run: Run) -> Iterator[LockKey]:
@@ -71,10 +74,12 @@ def jobs(store: MemoryStore, change: Change) -> Iterator[LockKey]:
             yield job(row.key)
 
 
-def relay(_store: MemoryStore, change: Change) -> Iterator[LockKey]:
-    """The relay's row, by which settling is guarded."""
+def relays(_store: MemoryStore, change: Change) -> Iterator[LockKey]:
+    """The relay's row, by which settling is guarded; and the dead letters that are replayed."""
     if change.outbox is not None:
-        yield RELAY
+        yield relay(change.outbox.sink)
+    for replayed in change.replays:
+        yield (_RELAY, "dead letter", replayed.sink, replayed.run_id, replayed.seq)
 
 
 def unique_keys(_store: MemoryStore, change: Change) -> Iterator[LockKey]:
@@ -89,7 +94,7 @@ def unique_keys(_store: MemoryStore, change: Change) -> Iterator[LockKey]:
         yield (_UNIQUE, "stage", record.run_id, record.stage, record.index)
 
 
-PARTS: tuple[Part, ...] = (runs, jobs, relay, unique_keys)
+PARTS: tuple[Part, ...] = (runs, jobs, relays, unique_keys)
 """In the order of locking. Jobs are looked for once the runs are locked: nobody adds any then."""
 
 

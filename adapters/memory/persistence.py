@@ -13,7 +13,7 @@ from mainspring.adapters.memory.store import MemoryStore
 from mainspring.ports.change import Change
 from mainspring.ports.clock import Clock, Ids
 from mainspring.ports.errors import PortError, UnavailableError
-from mainspring.ports.names import Fingerprint, LeaseId, Route, RunId, SignalId, StageId, WorkerId, WorkflowId
+from mainspring.ports.names import Fingerprint, LeaseId, Route, RunId, SignalId, SinkName, StageId, WorkerId, WorkflowId
 from mainspring.ports.records import (
     TERMINAL_RUN_STATUSES,
     Answer,
@@ -26,6 +26,8 @@ from mainspring.ports.records import (
     Job,
     JobKey,
     Lease,
+    Pointer,
+    ReadyJob,
     Run,
     RunFilter,
     RunState,
@@ -34,6 +36,7 @@ from mainspring.ports.records import (
     Swept,
     WorkerRecord,
 )
+from mainspring.ports.sinks import DEFAULT_SINK, EVERY_EVENT, DeadLetter, EventFilter, Sink, WaitingEvent
 
 T = TypeVar("T")
 
@@ -145,6 +148,9 @@ class MemoryPersistence:
     async def graph(self, fingerprint: Fingerprint) -> Graph | None:
         return await self._at("graph", lambda store: store.graphs.get(fingerprint))
 
+    async def dead_letters(self, limit: int, where: EventFilter = EVERY_EVENT) -> list[DeadLetter]:
+        return await self._at("dead_letters", lambda store: relay.dead_letters(store, where, limit))
+
     # LeaseStore
 
     async def claim(
@@ -172,6 +178,9 @@ class MemoryPersistence:
     async def extend(self, leases: Sequence[tuple[JobKey, LeaseId]], length: timedelta) -> list[ExtendAnswer]:
         return await self._at("extend", lambda store: claims.extend(store, leases, length))
 
+    async def ready_among(self, keys: Sequence[JobKey]) -> list[ReadyJob]:
+        return await self._at("ready_among", lambda store: claims.ready_among(store, keys))
+
     async def next_due(self, routes: Collection[Route]) -> datetime | None:
         return await self._at("next_due", lambda store: store.job_index.next_due(routes))
 
@@ -179,6 +188,9 @@ class MemoryPersistence:
 
     async def expired_leases(self, limit: int) -> list[ExpiredLease]:
         return await self._at("expired_leases", lambda store: claims.expired(store, limit))
+
+    async def announce(self, limit: int, again_after: timedelta) -> list[Pointer]:
+        return await self._at("announce", lambda store: claims.announce(store, limit, again_after))
 
     async def overdue_runs(self, limit: int) -> list[RunId]:
         def read(store: MemoryStore) -> list[RunId]:
@@ -209,26 +221,26 @@ class MemoryPersistence:
 
     # OutboxStore
 
-    async def events_written(self) -> bool:
-        return await self._at("events_written", lambda store: store.events_written)
+    async def sinks(self) -> list[Sink]:
+        return await self._at("sinks", relay.sinks)
 
-    async def write_events(self, on: bool) -> None:  # noqa: FBT001  the value of the setting itself
-        def write(store: MemoryStore) -> None:
-            store.events_written = on
+    async def add_sink(self, sink: Sink) -> None:
+        await self._at("add_sink", lambda store: store.add_sink(sink))
 
-        await self._at("write_events", write)
+    async def remove_sink(self, name: SinkName) -> None:
+        await self._at("remove_sink", lambda store: relay.remove_sink(store, name))
 
-    async def lease_relay(self, lease_id: LeaseId, length: timedelta) -> bool:
-        return await self._at("lease_relay", lambda store: relay.lease(store, lease_id, length))
+    async def lease_relay(self, lease_id: LeaseId, length: timedelta, sink: SinkName = DEFAULT_SINK) -> bool:
+        return await self._at("lease_relay", lambda store: relay.lease(store, sink, lease_id, length))
 
-    async def release_relay(self, lease_id: LeaseId) -> None:
-        await self._at("release_relay", lambda store: relay.release(store, lease_id))
+    async def release_relay(self, lease_id: LeaseId, sink: SinkName = DEFAULT_SINK) -> None:
+        await self._at("release_relay", lambda store: relay.release(store, sink, lease_id))
 
-    async def unpublished(self, limit: int) -> list[Event]:
-        return await self._at("unpublished", lambda store: relay.unpublished(store, limit))
+    async def unpublished(self, limit: int, sink: SinkName = DEFAULT_SINK) -> list[Event]:
+        return await self._at("unpublished", lambda store: relay.unpublished(store, sink, limit))
 
-    async def dead_letters(self, limit: int) -> list[tuple[Event, str]]:
-        return await self._at("dead_letters", lambda store: relay.dead_letters(store, limit))
+    async def waiting_events(self, limit: int, where: EventFilter = EVERY_EVENT) -> list[WaitingEvent]:
+        return await self._at("waiting_events", lambda store: relay.waiting(store, where, limit))
 
     # RetentionStore
 
@@ -260,6 +272,7 @@ def _matches(run: Run, where: RunFilter) -> bool:
         and (not where.status or run.status in where.status)
         and (where.tag is None or where.tag in run.tags)
         and (where.key is None or run.key == where.key)
+        and (where.rerun_of is None or run.rerun_of == where.rerun_of)
         and (where.created_after is None or run.created_at >= where.created_after)
         and (where.created_before is None or run.created_at < where.created_before)
     )

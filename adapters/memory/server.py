@@ -26,8 +26,9 @@ from mainspring.ports import batches
 from mainspring.ports.change import Change
 from mainspring.ports.clock import Clock, Ids
 from mainspring.ports.errors import PortError, StaleChange, UnavailableError
-from mainspring.ports.names import LeaseId, Route, WorkerId
+from mainspring.ports.names import LeaseId, Route, SinkName, WorkerId
 from mainspring.ports.records import ExtendAnswer, JobKey, Lease, Swept
+from mainspring.ports.sinks import DEFAULT_SINK
 
 T = TypeVar("T")
 
@@ -156,7 +157,7 @@ class ServerPersistence(MemoryPersistence):
             await self._locks.lock(holder, keys, self._lock_timeout)
         with store.lock:
             passed = [handed for handed in batch if not _refused(store, handed, verdicts)]
-            events = sum(len(handed.change.events) for handed in passed) if store.events_written else 0
+            events = sum(len(handed.change.events) for handed in passed) if store.sinks.rows() else 0
             ordinals = store.draw_ordinals(events)
         if not passed:
             return
@@ -233,15 +234,15 @@ class ServerPersistence(MemoryPersistence):
 
         return await self._around("sweep", lambda: self._holding(write))
 
-    async def lease_relay(self, lease_id: LeaseId, length: timedelta) -> bool:
-        return await self._with_relay("lease_relay", lambda store: relay.lease(store, lease_id, length))
+    async def lease_relay(self, lease_id: LeaseId, length: timedelta, sink: SinkName = DEFAULT_SINK) -> bool:
+        return await self._with_relay("lease_relay", sink, lambda store: relay.lease(store, sink, lease_id, length))
 
-    async def release_relay(self, lease_id: LeaseId) -> None:
-        await self._with_relay("release_relay", lambda store: relay.release(store, lease_id))
+    async def release_relay(self, lease_id: LeaseId, sink: SinkName = DEFAULT_SINK) -> None:
+        await self._with_relay("release_relay", sink, lambda store: relay.release(store, sink, lease_id))
 
-    async def _with_relay(self, name: str, effect: Callable[[MemoryStore], T]) -> T:
+    async def _with_relay(self, name: str, sink: SinkName, effect: Callable[[MemoryStore], T]) -> T:
         async def write(holder: Holder) -> T:
-            await self._locks.lock(holder, [lock_sets.RELAY], self._lock_timeout)
+            await self._locks.lock(holder, [lock_sets.relay(sink)], self._lock_timeout)
             with self.store.lock:
                 return effect(self.store)
 

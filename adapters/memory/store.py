@@ -3,22 +3,21 @@
 Several ``MemoryPersistence`` clients may share one store; that is what "two processes" means in a test.
 """
 
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from datetime import datetime
 from threading import Lock
+from types import TracebackType
 from typing import Generic, TypeVar
 
 import attrs
 
-from mainspring.adapters.memory.indexes import JobIndex, OutboxIndex, Outgoing, RunIndex, Tallies
+from mainspring.adapters.memory.indexes import EventKey, JobIndex, OutboxIndex, Outgoing, RunIndex, Tallies
 from mainspring.adapters.memory.tables import Table, Transaction, Watch
 from mainspring.ports.clock import Clock
-from mainspring.ports.names import Fingerprint, LeaseId, RunId, SignalId, WorkerId
+from mainspring.ports.names import Fingerprint, LeaseId, RunId, SignalId, SinkName, WorkerId
 from mainspring.ports.records import (
     Answer,
     AttemptRecord,
-    Event,
     Graph,
     Job,
     JobKey,
@@ -27,6 +26,7 @@ from mainspring.ports.records import (
     StageRecord,
     WorkerRecord,
 )
+from mainspring.ports.sinks import DeadLetter, Sink
 
 R = TypeVar("R", StageRecord, AttemptRecord, Signal)
 
@@ -63,19 +63,18 @@ class Counters:
 
 @attrs.frozen(kw_only=True)
 class RelayLease:
-    """Who may publish, until when."""
+    """Who may publish to a sink, until when."""
 
     lease_id: LeaseId
     until: datetime
 
 
 @attrs.frozen(kw_only=True)
-class DeadLetter:
-    """An event that was given up on."""
+class Buried:
+    """A dead letter, and its event's place in the order of commits."""
 
     ordinal: int
-    event: Event
-    error: str
+    letter: DeadLetter
 
 
 @attrs.frozen(kw_only=True, order=True)
@@ -96,7 +95,7 @@ class MemoryStore:
         self.clock = clock
         self.lock = Lock()
         self.watch: Watch | None = None
-        self._open: Transaction | None = None
+        self.open: Transaction | None = None  #: the one under way
         self.ordinal = 0  #: of the newest event, over all runs
         self.tallies = Tallies()
         self.run_index = RunIndex()
@@ -116,50 +115,24 @@ class MemoryStore:
         self.tombstones: Table[RunId, Tombstone] = Table("tombstones")
         self.graphs: Table[Fingerprint, Graph] = Table("graphs")
         self.workers: Table[WorkerId, WorkerRecord] = Table("workers")
-        self.outbox: Table[tuple[RunId, int], Outgoing] = Table("outbox", self.outbox_index.changed)
-        self.dead_letters: Table[tuple[RunId, int], DeadLetter] = Table("dead letters")
-        self.relays: Table[str, RelayLease] = Table("relay")  #: one row, while there is a lease
-        self.settings: Table[str, bool] = Table("settings")
+        self.sinks: Table[SinkName, Sink] = Table("sinks")
+        self.outbox: Table[EventKey, Outgoing] = Table("outbox", self.outbox_index.changed)
+        self.dead_letters: Table[EventKey, Buried] = Table("dead letters")
+        self.relays: Table[SinkName, RelayLease] = Table("relays")
+        #: of jobs that were announced: the row as it stood then, and until when it counts as told
+        self.announced: Table[JobKey, tuple[Job, datetime]] = Table("announced")
 
-    @contextmanager
-    def transaction(self, ordinals: Iterator[int] | None = None) -> Generator[Transaction, None, None]:
+    def transaction(self, ordinals: Iterator[int] | None = None) -> "Scope":
         """Writes that are all made, or (on any error) all taken back; one inside another is part of it.
 
         Hold the lock.
         """
-        if self._open is not None:
-            yield self._open
-            return
-        transaction = self._open = Transaction(ordinals)
-        try:
-            yield transaction
-        except BaseException:
-            transaction.roll_back()
-            raise
-        finally:
-            self._open = None
-        if self.watch is not None and (committed := transaction.committed()) is not None:
-            self.watch(committed)
+        return Scope(self, ordinals)
 
-    @property
-    def relay(self) -> RelayLease | None:
-        """Who may publish, if anybody; set under the lock."""
-        return self.relays.get("lease")
-
-    @relay.setter
-    def relay(self, lease: RelayLease | None) -> None:
+    def add_sink(self, sink: Sink) -> None:
+        """Write events for this sink from now on. Hold the lock."""
         with self.transaction() as transaction:
-            transaction.put(self.relays, "lease", lease)
-
-    @property
-    def events_written(self) -> bool:
-        """Whether commits write their events; set under the lock."""
-        return self.settings.get("events_written") is True
-
-    @events_written.setter
-    def events_written(self, on: bool) -> None:
-        with self.transaction() as transaction:
-            transaction.put(self.settings, "events_written", on)
+            transaction.put(self.sinks, sink.name, sink)
 
     def counted(self, run_id: RunId) -> Counters:
         """What the run has counted so far."""
@@ -185,6 +158,41 @@ class MemoryStore:
     def _stage_changed(self, before: StageRecord | None, after: StageRecord | None) -> None:
         self.tallies.stage_changed(before, after)
         self.stages_by_run.changed(before, after)
+
+
+class Scope:
+    """A ``with`` around the writes of one transaction."""
+
+    __slots__ = ("_inner", "_ordinals", "_store")
+
+    def __init__(self, store: MemoryStore, ordinals: Iterator[int] | None) -> None:
+        self._store = store
+        self._ordinals = ordinals
+        self._inner = False  #: it is part of one that was under way
+
+    def __enter__(self) -> Transaction:
+        """The transaction under way, or a new one."""
+        store = self._store
+        if store.open is not None:
+            self._inner = True
+            return store.open
+        transaction = store.open = Transaction(self._ordinals)
+        return transaction
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        store = self._store
+        transaction = store.open
+        if self._inner or transaction is None:
+            return
+        try:
+            if kind is not None:
+                transaction.roll_back()
+        finally:
+            store.open = None
+        if kind is None and store.watch is not None and (committed := transaction.committed()) is not None:
+            store.watch(committed)
 
 
 def stage_key(record: StageRecord) -> JobKey:

@@ -80,10 +80,11 @@ def _is_needed(store: MemoryStore, run: Run) -> bool:
     parent = None if run.parent_run is None else store.runs.get(run.parent_run)
     return (
         bool(store.job_index.of(run.id))
-        or store.outbox_index.oldest(run.id) is not None
-        or any(letter.event.run_id == run.id for letter in store.dead_letters.rows())
+        or store.outbox_index.waits(run.id)
+        or any(buried.letter.event.run_id == run.id for buried in store.dead_letters.rows())
         or (parent is not None and parent.status not in TERMINAL_RUN_STATUSES)
         or any(child.parent_run == run.id and child.status not in TERMINAL_RUN_STATUSES for child in store.runs.rows())
+        or any(later.rerun_of == run.id for later in store.runs.rows())
     )
 
 

@@ -70,15 +70,16 @@ class Table(Generic[K, V]):
         """All rows, in no order."""
         return list(self._rows.values())
 
-    def write(self, key: K, row: V | None) -> None:
-        """Put the row under the key, or (None) delete what is there."""
-        before = self._rows.get(key)
+    def write(self, key: K, row: V | None) -> V | None:
+        """Put the row under the key, or (None) delete what is there; the row as it was."""
         if row is None:
-            self._rows.pop(key, None)
+            before = self._rows.pop(key, None)
         else:
+            before = self._rows.get(key)
             self._rows[key] = row
         if self._watch is not None:
             self._watch(before, row)
+        return before
 
 
 class Written(NamedTuple):
@@ -116,9 +117,7 @@ class Transaction:
 
     def put(self, table: Table[K, V], key: K, row: V | None) -> None:
         """Write or (None) delete a row."""
-        before = table.get(key)
-        table.write(key, row)
-        self._log.append((table, key, before, row))
+        self._log.append((table, key, table.write(key, row), row))
 
     def insert(self, table: Table[K, V], key: K, row: V) -> None:
         """Write a row that must not be there yet.

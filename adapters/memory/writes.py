@@ -10,12 +10,13 @@ import attrs
 
 from mainspring.adapters.memory import guards
 from mainspring.adapters.memory.indexes import Outgoing
-from mainspring.adapters.memory.store import Counters, DeadLetter, MemoryStore, stage_key
+from mainspring.adapters.memory.store import Buried, Counters, MemoryStore, stage_key
 from mainspring.adapters.memory.tables import Transaction
 from mainspring.ports.change import Change, JobMove, RunPatch, Wake
 from mainspring.ports.errors import PortError
 from mainspring.ports.evolving import evolved
 from mainspring.ports.records import Event, Job, JobKey, JobPhase, StageRecord
+from mainspring.ports.sinks import DeadLetter
 
 Write = Callable[[MemoryStore, Change, Transaction], None]
 
@@ -116,6 +117,7 @@ def moved(job: Job, move: JobMove) -> Job:
         lease_until=job.lease_until if kept else None,
         claimed_at=(move.claimed_at or job.claimed_at) if kept else None,
         progress=None,
+        polling=move.polling,
     )
 
 
@@ -182,8 +184,9 @@ def woken(job: Job, wake: Wake) -> Job:
 
 
 def events_written(store: MemoryStore, change: Change, transaction: Transaction) -> None:
-    """Events, numbered per run without gaps, if the store's setting says so."""
-    for draft in change.events if store.events_written else ():
+    """Events, numbered per run without gaps, for each sink that wants them; none where there is no sink."""
+    sinks = store.sinks.rows() if change.events else []
+    for draft in change.events if sinks else ():
         if store.runs.get(draft.run_id) is None:
             raise PortError(f"run {draft.run_id} does not exist, yet an event tells of it")
         counters = store.counted(draft.run_id)
@@ -192,26 +195,44 @@ def events_written(store: MemoryStore, change: Change, transaction: Transaction)
         transaction.put(
             store.counters, draft.run_id, Counters(events=seq, token=counters.token, signals=counters.signals)
         )
-        outgoing = Outgoing(ordinal=store.next_ordinal(transaction), event=event)
-        transaction.put(store.outbox, (draft.run_id, seq), outgoing)
+        ordinal = store.next_ordinal(transaction)
+        for sink in sinks:
+            if sink.wants(draft.type):
+                outgoing = Outgoing(sink=sink.name, ordinal=ordinal, event=event)
+                transaction.put(store.outbox, outgoing.key, outgoing)
 
 
 def outbox_settled(store: MemoryStore, change: Change, transaction: Transaction) -> None:
     """Published events go, failed ones wait, hopeless ones are kept apart."""
-    if change.outbox is None:
+    settled = change.outbox
+    if settled is None:
         return
-    for key in change.outbox.published:
-        transaction.put(store.outbox, key, None)
-    for postponed in change.outbox.postponed:
-        key = (postponed.run_id, postponed.seq)
+    sink = settled.sink
+    for run_id, seq in settled.published:
+        transaction.put(store.outbox, (sink, run_id, seq), None)
+    for postponed in settled.postponed:
+        key = (sink, postponed.run_id, postponed.seq)
         if (outgoing := store.outbox.get(key)) is not None:
             event = attrs.evolve(outgoing.event, tries=postponed.tries)
             transaction.put(store.outbox, key, attrs.evolve(outgoing, event=event, until=postponed.until))
-    for run_id, seq, error in change.outbox.dead:
-        if (outgoing := store.outbox.get((run_id, seq))) is not None:
-            letter = DeadLetter(ordinal=outgoing.ordinal, event=outgoing.event, error=error)
-            transaction.put(store.outbox, (run_id, seq), None)
-            transaction.put(store.dead_letters, (run_id, seq), letter)
+    for run_id, seq, error in settled.dead:
+        key = (sink, run_id, seq)
+        if (outgoing := store.outbox.get(key)) is not None:
+            letter = DeadLetter(sink=sink, event=outgoing.event, error=error, died_at=store.clock.now())
+            transaction.put(store.dead_letters, key, Buried(ordinal=outgoing.ordinal, letter=letter))
+            transaction.put(store.outbox, key, None)
+
+
+def letters_replayed(store: MemoryStore, change: Change, transaction: Transaction) -> None:
+    """Dead letters wait again, each at its old place, as if never tried; or are gone."""
+    for replayed in change.replays:
+        key = (replayed.sink, replayed.run_id, replayed.seq)
+        if (buried := store.dead_letters.get(key)) is not None:
+            event = attrs.evolve(buried.letter.event, tries=0)
+            transaction.put(store.dead_letters, key, None)
+            if not replayed.discarded:
+                outgoing = Outgoing(sink=replayed.sink, ordinal=buried.ordinal, event=event)
+                transaction.insert(store.outbox, key, outgoing)
 
 
 WRITES: tuple[Write, ...] = (
@@ -229,4 +250,5 @@ WRITES: tuple[Write, ...] = (
     jobs_woken,
     events_written,
     outbox_settled,
+    letters_replayed,
 )

@@ -16,7 +16,7 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from mainspring.ports.names import WorkflowId
+from mainspring.ports.names import SinkName, WorkflowId
 from mainspring.ports.records import Job, Lease, Run, StageStatus
 from mainspring.ports.trace import trace_of
 
@@ -60,7 +60,7 @@ class OpenTelemetryTracing:
     def committed(self, finishes: int, seconds: float) -> None:
         """Each attempt's commit is a span of its own."""
 
-    def relayed(self, published: int, postponed: int, dead: int) -> None:
+    def relayed(self, sink: SinkName, published: int, postponed: int, dead: int) -> None:
         """Events are of many runs."""
 
 

@@ -1,6 +1,6 @@
 """Figures kept by prometheus-client, in a registry of their own: a program's other metrics are left alone.
 
-Rule: labels come from definitions (workflow, stage, route), never from runs: their number is bounded.
+Rule: labels come from definitions (workflow, stage, route, sink), never from runs: their number is bounded.
 """
 
 from collections.abc import Generator, Sequence
@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
 from mainspring.adapters.prometheus.standing import StandingFigures
-from mainspring.ports.names import WorkflowId
+from mainspring.ports.names import SinkName, WorkflowId
 from mainspring.ports.observer import Standing
 from mainspring.ports.records import Job, Lease, Run
 
@@ -57,7 +57,9 @@ class PrometheusMetrics:
         self._lost = Counter(
             "mainspring_lease_losses", "Attempts that were not recorded: their lease was gone.", registry=registry
         )
-        self._events = Counter("mainspring_relayed_events", "Events the relay settled.", ("answer",), registry=registry)
+        self._events = Counter(
+            "mainspring_relayed_events", "Events the relays settled.", ("sink", "answer"), registry=registry
+        )
         self._started = Counter("mainspring_starts", "Runs this process was asked to start.", registry=registry)
 
     @contextmanager
@@ -76,9 +78,9 @@ class PrometheusMetrics:
         self._commit_seconds.observe(seconds)
         self._commit_size.observe(finishes)
 
-    def relayed(self, published: int, postponed: int, dead: int) -> None:
+    def relayed(self, sink: SinkName, published: int, postponed: int, dead: int) -> None:
         for answer, count in (("published", published), ("postponed", postponed), ("dead", dead)):
-            self._events.labels(answer).inc(count)
+            self._events.labels(sink, answer).inc(count)
 
     def ended(self, workflow: str, stage: str, outcome: str, seconds: float) -> None:
         """Count an attempt that is over."""

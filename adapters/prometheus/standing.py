@@ -48,11 +48,18 @@ def _of_the_store(standing: Standing, backlog: Backlog) -> Iterator[GaugeMetricF
         if one.route in standing.unserved:
             unclaimable.add_metric((one.route,), one.ready_due)
     yield from (jobs, oldest, unclaimable)
-    yield GaugeMetricFamily(
-        "mainspring_outbox_events", "Events that wait; not counted further than 1,000.", value=backlog.unpublished
+    events = GaugeMetricFamily(
+        "mainspring_outbox_events", "Events that wait; not counted further than 1,000.", labels=("sink",)
     )
-    lag = _age(backlog.oldest_event, backlog.at)
-    yield GaugeMetricFamily("mainspring_outbox_lag_seconds", "Age of the oldest event that waits.", value=lag)
+    lag = GaugeMetricFamily("mainspring_outbox_lag_seconds", "Age of the oldest event that waits.", labels=("sink",))
+    dead = GaugeMetricFamily(
+        "mainspring_dead_letters", "Events given up on; not counted further than 1,000.", labels=("sink",)
+    )
+    for told in backlog.sinks:
+        events.add_metric((told.sink,), told.unpublished)
+        lag.add_metric((told.sink,), _age(told.oldest_event, backlog.at))
+        dead.add_metric((told.sink,), told.dead)
+    yield from (events, lag, dead)
 
 
 def _age(moment: datetime | None, now: datetime) -> float:

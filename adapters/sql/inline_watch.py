@@ -28,7 +28,7 @@ from mainspring.adapters.sql.rows import (
     read_run,
     read_stage,
 )
-from mainspring.ports.names import RunId
+from mainspring.ports.names import RunId, SinkName
 from mainspring.ports.records import Event, JobKey
 
 
@@ -36,7 +36,7 @@ class Written(NamedTuple):
     """One row that changed."""
 
     table: str  #: ``runs``, ``stages``, ``jobs``, ``outbox`` or ``dead letters``
-    key: Any  #: of a run its id, of a job or a stage its ``JobKey``, else (run id, seq)
+    key: Any  #: of a run its id, of a job or a stage its ``JobKey``, else (sink, run id, seq)
     before: Any  #: the row as it was; None if it is new
     after: Any  #: the row as it is; None if it is gone
 
@@ -81,7 +81,7 @@ class _Kind:
     table: str
     width: int  #: of the key
     columns: str
-    key: Callable[[Row], Any]
+    key: Callable[[Row], Any]  #: of a row
     read: Callable[[Row], Any]
 
 
@@ -93,23 +93,25 @@ def _job_key(row: Row) -> JobKey:
     return JobKey(row[0], row[1], row[2])
 
 
-def _event_key(row: Row) -> tuple[RunId, int]:
-    return row[0], row[1]
+def _event_key(row: Row) -> tuple[SinkName, RunId, int]:
+    return row[3], row[0], row[1]
 
 
 def _read_outgoing(row: Row) -> Outgoing:
-    return Outgoing(read_event(row), maybe_from_micros(row[6]))
+    return Outgoing(read_event(row[:2] + row[4:]), maybe_from_micros(row[8]))
 
 
 def _read_dead_letter(row: Row) -> DeadLetter:
-    return DeadLetter(read_event(row), row[6])
+    return DeadLetter(read_event(row[:2] + row[4:]), row[8])
 
 
 _RUNS = _Kind("runs", "runs", 1, RUN_COLUMNS, _run_key, read_run)
 _STAGES = _Kind("stages", "stages", 3, STAGE_COLUMNS, _job_key, read_stage)
 _JOBS = _Kind("jobs", "jobs", 3, JOB_COLUMNS, _job_key, read_job)
-_OUTBOX = _Kind("outbox", "outbox", 2, f"{EVENT_COLUMNS}, postponed_until", _event_key, _read_outgoing)
-_DEAD_LETTERS = _Kind("dead letters", "dead_letters", 2, f"{EVENT_COLUMNS}, error", _event_key, _read_dead_letter)
+#: After the key, which holds the sink's number, comes its name.
+_EVENT = EVENT_COLUMNS.replace("seq,", "seq, sink, (select name from sinks where sinks.id = sink),", 1)
+_OUTBOX = _Kind("outbox", "outbox", 3, f"{_EVENT}, postponed_until", _event_key, _read_outgoing)
+_DEAD_LETTERS = _Kind("dead letters", "dead_letters", 3, f"{_EVENT}, error", _event_key, _read_dead_letter)
 
 
 class _Table:
@@ -142,11 +144,11 @@ class _Table:
                 continue
             if row is None:
                 del seen[key]
-                gone.append(Written(kind.name, kind.key(key), before, None))
+                gone.append(Written(kind.name, kind.key(old or key), before, None))
             else:
                 after = kind.read(row)
                 seen[key] = row, after
-                standing.append(Written(kind.name, kind.key(key), before, after))
+                standing.append(Written(kind.name, kind.key(row), before, after))
         self._touched.clear()
         return gone, standing
 

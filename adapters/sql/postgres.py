@@ -4,7 +4,6 @@ Rule: this file only says which statement each method is. Changes are gathered (
 :mod:`postgres_writer`; the statements stand in :mod:`postgres_statements` and :mod:`postgres_commit`.
 """
 
-import re
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -13,18 +12,20 @@ from mainspring.adapters.sql import postgres_statements as sql
 from mainspring.adapters.sql import postgres_sweep
 from mainspring.adapters.sql.committer import Committer
 from mainspring.adapters.sql.moments import from_micros, maybe_from_micros, span
-from mainspring.adapters.sql.postgres_arrays import ids, numbers, texts
+from mainspring.adapters.sql.postgres_arrays import ids, is_id, numbers, texts
 from mainspring.adapters.sql.postgres_backlog import BACKLOG, read_backlog
 from mainspring.adapters.sql.postgres_batch import uses
 from mainspring.adapters.sql.postgres_connections import CLAIM, HEARTBEAT, SWEEP, Connections
 from mainspring.adapters.sql.postgres_location import locate
 from mainspring.adapters.sql.postgres_open import check
+from mainspring.adapters.sql.postgres_outbox import PostgresOutbox
 from mainspring.adapters.sql.postgres_transport import PostgresTransport
 from mainspring.adapters.sql.postgres_writer import Writer
 from mainspring.adapters.sql.rows import (
+    JOB_WIDTH,
+    RUN_WIDTH,
     Row,
     read_attempt,
-    read_event,
     read_job,
     read_run,
     read_run_status,
@@ -40,13 +41,14 @@ from mainspring.ports.records import (
     Answer,
     AttemptRecord,
     Backlog,
-    Event,
     ExpiredLease,
     ExtendAnswer,
     Graph,
     Job,
     JobKey,
     Lease,
+    Pointer,
+    ReadyJob,
     Run,
     RunFilter,
     RunState,
@@ -56,11 +58,6 @@ from mainspring.ports.records import (
     Swept,
     WorkerRecord,
 )
-
-EVENTS_WRITTEN, ON, OFF, RELAY = "events_written", "on", "off", "relay"
-
-_RUN_WIDTH, _JOB_WIDTH = 24, 18
-_ID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 def open_postgres(url: str, *, migrate: bool = False) -> "tuple[PostgresPersistence, PostgresTransport]":
@@ -81,11 +78,11 @@ def open_postgres(url: str, *, migrate: bool = False) -> "tuple[PostgresPersiste
     return PostgresPersistence(connections), PostgresTransport(connections)
 
 
-class PostgresPersistence:
+class PostgresPersistence(PostgresOutbox):
     """A store in one schema of a PostgreSQL database. Made by :func:`open_postgres`."""
 
     def __init__(self, connections: Connections) -> None:
-        self._connections = connections
+        super().__init__(connections)
         self._shown = connections.location.shown
         self._committer = Committer(Writer(connections).write, uses=uses)
         self._closed = False
@@ -109,7 +106,7 @@ class PostgresPersistence:
         await self._committer.commit(change)
 
     async def run(self, run_id: RunId) -> Run | None:
-        row = await self._one(sql.RUN, run_id) if _is_id(run_id) else None
+        row = await self._one(sql.RUN, run_id) if is_id(run_id) else None
         return None if row is None else read_run(row)
 
     async def run_by_key(self, workflow: WorkflowId, key: str) -> Run | None:
@@ -117,22 +114,22 @@ class PostgresPersistence:
         return None if row is None else read_run(row)
 
     async def run_state(self, run_id: RunId) -> RunState | None:
-        row = await self._one(sql.RUN_STATE, run_id) if _is_id(run_id) else None
+        row = await self._one(sql.RUN_STATE, run_id) if is_id(run_id) else None
         if row is None:
             return None
-        run, (ended, present) = read_run(row), row[_RUN_WIDTH:]
+        run, (ended, present) = read_run(row), row[RUN_WIDTH:]
         return RunState(run=run, stages=_tallies(ended or [], present or []))
 
     async def runs(self, where: RunFilter, *, limit: int, before: RunId | None = None) -> list[Run]:
         from mainspring.adapters.sql.reads import postgres_runs
 
-        if before is not None and not _is_id(before):
+        if not all(is_id(given) for given in (before, where.rerun_of) if given is not None):
             return []
         statement, values = postgres_runs(where, limit=max(limit, 0), before=before)
         return [read_run(row) for row in await self._all(statement, *values)]
 
     async def finished(self, run_ids: Collection[RunId]) -> list[Run]:
-        known = [run_id for run_id in run_ids if _is_id(run_id)]
+        known = [run_id for run_id in run_ids if is_id(run_id)]
         if not known:
             return []
         return [read_run(row) for row in await self._all(sql.RUNS_FINISHED, ids(known))]
@@ -161,7 +158,7 @@ class PostgresPersistence:
 
     async def _of(self, statement: bytes, run_id: RunId, *more: object) -> list[Row]:
         """Rows of a run; none of what is no id of a run."""
-        return await self._all(statement, run_id, *more) if _is_id(run_id) else []
+        return await self._all(statement, run_id, *more) if is_id(run_id) else []
 
     async def answer(self, command: str, key: str) -> Answer | None:
         row = await self._one(sql.ANSWER, command, key)
@@ -187,7 +184,7 @@ class PostgresPersistence:
         parameters: list[Any] = [worker, span(length), min(limit, sql.MOST_CLAIMED), texts(sorted(set(routes)))]
         statement = sql.CLAIM
         if only is not None:
-            keys = sorted({key for key in only if _is_id(key.run_id)})
+            keys = sorted({key for key in only if is_id(key.run_id)})
             statement = sql.CLAIM_ONLY
             parameters += [
                 ids([key.run_id for key in keys]),
@@ -201,7 +198,7 @@ class PostgresPersistence:
             job = read_job(row)
             run = runs.get(job.run_id)
             if run is None:
-                run = runs[job.run_id] = read_run(row[_JOB_WIDTH:])
+                run = runs[job.run_id] = read_run(row[JOB_WIDTH:])
             leases.append(Lease(job=job, run=run))
         return leases
 
@@ -233,11 +230,31 @@ class PostgresPersistence:
         row = await self._one(sql.NEXT_DUE, texts(sorted(set(routes))))
         return None if row is None else maybe_from_micros(row[0])
 
+    async def ready_among(self, keys: Sequence[JobKey]) -> list[ReadyJob]:
+        known = sorted({key for key in keys if is_id(key.run_id)})
+        if not known:
+            return []
+        columns = (
+            ids([key.run_id for key in known]),
+            texts([key.stage for key in known]),
+            numbers([key.index for key in known]),
+        )
+        rows = await self._connections.read(sql.READY_AMONG, columns)
+        return [
+            ReadyJob(key=JobKey(row[0], row[1], row[2]), route=row[3], due_in=timedelta(microseconds=row[4]))
+            for row in rows
+        ]
+
     # UpkeepStore
 
     async def expired_leases(self, limit: int) -> list[ExpiredLease]:
         rows = await self._all(sql.LEASES_EXPIRED, max(limit, 0))
         return [ExpiredLease(job=read_job(row), run_status=read_run_status(row[-1])) for row in rows]
+
+    async def announce(self, limit: int, again_after: timedelta) -> list[Pointer]:
+        most = min(max(limit, 0), sql.MOST_CLAIMED)
+        rows = await self._connections.write(CLAIM, sql.ANNOUNCE, (most, span(again_after)))
+        return [Pointer(run_id=row[0], stage=row[1], index=row[2]) for row in rows]
 
     async def overdue_runs(self, limit: int) -> list[RunId]:
         return [row[0] for row in await self._all(sql.RUNS_OVERDUE, max(limit, 0))]
@@ -278,36 +295,11 @@ class PostgresPersistence:
         if run_ids:
             await self._connections.write(SWEEP, postgres_sweep.TOMBSTONES_LIFT, (texts(sorted(run_ids)),))
 
-    # OutboxStore
-
-    async def events_written(self) -> bool:
-        row = await self._one(sql.SETTING, EVENTS_WRITTEN)
-        return row is not None and row[0] == ON
-
-    async def write_events(self, on: bool) -> None:  # noqa: FBT001  the value of the setting itself
-        await self._connections.write(CLAIM, sql.SETTING_PUT, (EVENTS_WRITTEN, ON if on else OFF))
-
-    async def lease_relay(self, lease_id: LeaseId, length: timedelta) -> bool:
-        return bool(await self._connections.write(HEARTBEAT, sql.RELAY_LEASE, (RELAY, lease_id, span(length))))
-
-    async def release_relay(self, lease_id: LeaseId) -> None:
-        await self._connections.write(HEARTBEAT, sql.RELAY_RELEASE, (RELAY, lease_id))
-
-    async def unpublished(self, limit: int) -> list[Event]:
-        return [read_event(row) for row in await self._all(sql.UNPUBLISHED, max(limit, 0))]
-
-    async def dead_letters(self, limit: int) -> list[tuple[Event, str]]:
-        return [(read_event(row), row[-1]) for row in await self._all(sql.DEAD_LETTERS, max(limit, 0))]
-
     async def close(self) -> None:
         """Finish what was handed in and close the connections. Closing twice does nothing."""
         self._closed = True
         await self._committer.drained()
         await self._connections.close()
-
-
-def _is_id(run_id: str) -> bool:
-    return _ID.fullmatch(run_id) is not None
 
 
 def _age(age: timedelta) -> int:

@@ -3,11 +3,13 @@
 Rule: whatever a text holds, it arrives as it was, or is refused; no value can end its column or begin another.
 """
 
+import re
 from collections.abc import Sequence
 
 from mainspring.ports.errors import InvalidValueError, Problem
 
 _PART, _NULL = "\x1f", "\x1e"
+_ID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _ID_LENGTH = 36
 
 
@@ -44,3 +46,8 @@ def texts(values: Sequence[str | None]) -> str:
 
 def _escaped(text: str) -> str:
     return text.replace("\\", "\\\\").replace('"', '\\"')
+
+
+def is_id(text: str) -> bool:
+    """Whether the text is an id of a run as the server takes it; what is none names no row."""
+    return _ID.fullmatch(text) is not None

@@ -8,7 +8,7 @@ from mainspring.adapters.sql.moments import from_micros, maybe_from_micros
 from mainspring.adapters.sql.postgres_statements import PRIORITIES
 from mainspring.adapters.sql.predicates import JOB_IS_HELD, JOB_IS_LEASED, JOB_IS_READY
 from mainspring.adapters.sql.rows import Row
-from mainspring.ports.records import Backlog, JobPhase, RouteBacklog
+from mainspring.ports.records import Backlog, JobPhase, RouteBacklog, SinkBacklog
 
 
 def _held(phase: JobPhase) -> str:
@@ -41,11 +41,15 @@ held as (
     count(*) filter (where phase = '{JobPhase.BLOCKED.value}') as blocked
   from ({_held(JobPhase.PARKED)} union all {_held(JobPhase.BLOCKED)}) x group by route),
 routes as (select route from ready union select route from leased union select route from held)
-select null, (select now from moment), (select count(*) from (select 1 from outbox limit $1) x),
-  (select at from outbox order by id limit 1), null, null, null
+select null, (select now from moment), null, null, null, null, null, (
+  select json_agg(json_build_array(s.name,
+    (select count(*) from (select 1 from outbox o where o.sink = s.id limit $1) x),
+    (select o.at from outbox o where o.sink = s.id order by o.id limit 1),
+    (select count(*) from (select 1 from dead_letters d where d.sink = s.id limit $1) y)) order by s.name)
+  from sinks s)
 union all
 select route, coalesce(ready.due, 0), coalesce(ready.later, 0), ready.oldest, coalesce(leased.n, 0),
-  coalesce(held.parked, 0), coalesce(held.blocked, 0)
+  coalesce(held.parked, 0), coalesce(held.blocked, 0), null
 from routes left join ready using (route) left join leased using (route) left join held using (route)""".encode()  # noqa: S608
 
 
@@ -66,6 +70,8 @@ def read_backlog(rows: list[Row]) -> Backlog:
             )
             for row in sorted((row for row in rows if row[0] is not None), key=lambda row: row[0])
         ),
-        unpublished=int(total[2]),
-        oldest_event=maybe_from_micros(None if total[3] is None else int(total[3])),
+        sinks=tuple(
+            SinkBacklog(sink=name, unpublished=count, oldest_event=maybe_from_micros(first), dead=dead)
+            for name, count, first, dead in total[7] or ()
+        ),
     )

@@ -9,7 +9,9 @@ from operator import itemgetter
 
 import attrs
 
+from mainspring.adapters.sql.json_columns import polling_text
 from mainspring.adapters.sql.moments import to_micros
+from mainspring.adapters.sql.outbox import relay_lease, stretches
 from mainspring.adapters.sql.rows import Row, attempt_row, failure_text, job_row, run_row, stage_row
 from mainspring.ports import batches
 from mainspring.ports.change import Change, EndJobs, JobMove, OutboxSettlement, RunPatch
@@ -64,6 +66,7 @@ def rows_of(changes: Sequence[Change], known_graphs: Iterable[str] = ()) -> Rows
 _ORDER = {
     "rg": itemgetter(1, 0),
     "lg": itemgetter(1, 2, 3),
+    "dg": itemgetter(2, 3, 1),
     "wg": itemgetter(0),
     "answers_new": itemgetter(1, 2),
     "jobs_gone": itemgetter(1, 2, 3),
@@ -91,6 +94,8 @@ def _add(rows: Rows, c: int, change: Change, known_graphs: frozenset[str]) -> No
         _add_events(rows, c, change)
     if change.outbox is not None:
         _settle(rows, c, change.outbox)
+    for replayed in change.replays:
+        rows["letters_back"].append((c, replayed.sink, replayed.run_id, replayed.seq, replayed.discarded))
 
 
 # Guards.
@@ -119,13 +124,20 @@ def _add_guards(rows: Rows, c: int, change: Change) -> int:
     for unleased in change.unleased:
         key = unleased.key
         rows["lg"].append((c, key.run_id, key.stage, key.index, None, None, False, unleased.token))
-    if change.outbox is not None:
-        rows["og"].append((c, change.outbox.lease_id))
+    _add_outbox_guards(rows, c, change)
     for wake in change.wakes:
         rows["wg"].append((wake.run_id,))
     if change.end_jobs is not None:
         rows["wg"].append((change.end_jobs.run_id,))
-    return needed + len(change.leases) + len(change.unleased) + (change.outbox is not None)
+    return needed + len(change.leases) + len(change.unleased) + (change.outbox is not None) + len(change.replays)
+
+
+def _add_outbox_guards(rows: Rows, c: int, change: Change) -> None:
+    if change.outbox is not None:
+        sink = change.outbox.sink
+        rows["og"].append((c, sink, relay_lease(sink), change.outbox.lease_id))
+    for replayed in change.replays:
+        rows["dg"].append((c, replayed.sink, replayed.run_id, replayed.seq))
 
 
 # Runs and messages.
@@ -218,6 +230,7 @@ def _move_row(c: int, move: JobMove) -> Row:
         move.input,
         move.keep_lease,
         to_micros(move.claimed_at),
+        polling_text(move.polling),
     )
 
 
@@ -264,7 +277,7 @@ def _ended(end: EndJobs, key: JobKey, attempt: int) -> StageRecord:
 
 def _settle(rows: Rows, c: int, settled: OutboxSettlement) -> None:
     if settled.published:
-        rows["events_gone"] += [(c, run_id, seq) for run_id, seq in sorted(settled.published)]
+        rows["events_gone"] += [(c, *stretch) for stretch in stretches(settled.published)]
     for late in settled.postponed:
         rows["events_late"].append((c, late.run_id, late.seq, late.tries, to_micros(late.until)))
     for run_id, seq, error in settled.dead:

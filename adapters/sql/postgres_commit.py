@@ -1,12 +1,12 @@
 """The one statement that writes a batch of Changes into PostgreSQL, put together from the parts that the batch needs.
 
 How it works. Every row that travels carries ``c``, the number of its Change in the batch. First the guards: ``rg``
-locks the runs that are written, guarded, woken or told of, ``lg`` the jobs, ``og`` the relay's row; each is one probe
-of a primary key per row, in the order of the parameters, which are sorted: runs before jobs, so that two processes
-never wait for each other in a circle. (``cross join lateral … for no key update`` is what keeps the planner from
-another order; ``(select count(*) from rg) >= 0`` makes jobs wait for runs.) A row that another transaction held is
-looked at again, as it is then, when the lock comes. ``ok`` are the Changes all of whose guards were found; only their
-rows pass into the writes. The answer is the numbers of the others: normally no row at all.
+locks the runs that are written, guarded, woken or told of, ``lg`` the jobs, ``og`` the relays' rows, ``dg`` dead
+letters; each is one probe of a primary key per row, in the order of the parameters, which are sorted: runs before jobs,
+so that two processes never wait for each other in a circle. (``cross join lateral … for no key update`` is what keeps
+the planner from another order; ``(select count(*) from rg) >= 0`` makes jobs wait for runs.) A row that another
+transaction held is looked at again, as it is then, when the lock comes. ``ok`` are the Changes all of whose guards were
+found; only their rows pass into the writes. The answer is the numbers of the others: normally no row at all.
 
 All writes see the same snapshot, none sees another's: what may stand together in a batch is said in
 :mod:`mainspring.ports.batches`. Unique keys are plain inserts: one that is taken fails the statement, nothing is
@@ -23,8 +23,10 @@ from typing import Any
 
 import attrs
 
+from mainspring.adapters.sql.outbox import OLD_PLACE
 from mainspring.adapters.sql.postgres_arrays import ids, numbers, texts
-from mainspring.adapters.sql.predicates import TOMBSTONE
+from mainspring.adapters.sql.postgres_outbox import is_among
+from mainspring.adapters.sql.predicates import TOMBSTONE, UNHEARD
 from mainspring.adapters.sql.rows import ATTEMPT_COLUMNS, JOB_COLUMNS, RUN_COLUMNS, STAGE_COLUMNS, Row, listed
 from mainspring.ports.records import JobPhase
 
@@ -41,7 +43,7 @@ _MOMENTS = frozenset(
     {"created_at", "start_at", "started_at", "finished_at", "deadline", "ended_at", "available_at", "not_before"}
     | {"lease_until", "claimed_at", "sent_at", "token"}
 )
-_IDS = frozenset({"run_id", "lease_id", "parent_run"})
+_IDS = frozenset({"run_id", "lease_id", "parent_run", "rerun_of"})
 
 
 def _typed(columns: str) -> str:
@@ -114,10 +116,18 @@ PARTS: dict[str, Part] = {
         guards=True,
     ),
     "og": Part(
-        "c int, lease_id uuid",
+        "c int, sink text, lease text, lease_id uuid",
         """
-        select u.c from {rows} cross join lateral (
-          select 1 from leases where name = 'relay' and lease_id = u.lease_id for no key update) l""",
+        select u.c, s.id as sink from {rows} join sinks s on s.name = u.sink cross join lateral (
+          select 1 from leases where name = u.lease and lease_id = u.lease_id for no key update) l""",
+        guards=True,
+    ),
+    #: Dead letters that are replayed.
+    "dg": Part(
+        "c int, sink text, run_id uuid, seq int",
+        """
+        select u.c from {rows} join sinks s on s.name = u.sink cross join lateral (
+          select 1 from dead_letters d where d.run_id = u.run_id and d.seq = u.seq and d.sink = s.id for update) d""",
         guards=True,
     ),
     #: Runs that are no more, and must not be created again.
@@ -194,11 +204,12 @@ PARTS: dict[str, Part] = {
     "jobs_moved": Part(
         "c int, run_id uuid, stage text, idx int, to_stage text, to_idx int, route text, phase text,"
         " available_at bigint, not_before bigint, attempt int, max_attempts int, input text, keep bool,"
-        " claimed_at bigint",
+        " claimed_at bigint, polling text",
         f"""
         update jobs j set stage = u.to_stage, idx = u.to_idx, route = u.route, phase = u.phase,
-          available_at = u.available_at, not_before = u.not_before, attempt = u.attempt,
-          max_attempts = u.max_attempts, input = u.input, progress = null,
+          available_at = u.available_at, announce_at = u.available_at + {UNHEARD},
+          not_before = u.not_before, attempt = u.attempt,
+          max_attempts = u.max_attempts, input = u.input, progress = null, polling = u.polling,
           lease_id = case when u.keep then j.lease_id end, worker = case when u.keep then j.worker end,
           lease_until = case when u.keep then j.lease_until end,
           claimed_at = case when u.keep then coalesce(u.claimed_at, j.claimed_at) end
@@ -206,12 +217,14 @@ PARTS: dict[str, Part] = {
     ),
     "jobs_new": Part(
         f"c int, {_typed(JOB_COLUMNS)}",
-        f"insert into jobs ({JOB_COLUMNS}) select {JOB_COLUMNS} from {{rows}} where {_OK}",
+        f"""
+        insert into jobs ({JOB_COLUMNS}, announce_at) select {JOB_COLUMNS}, available_at + {UNHEARD}
+        from {{rows}} where {_OK}""",
     ),
     "jobs_freed": Part(
         "c int, run_id uuid, stage text, n int, at bigint",
         f"""
-        update jobs j set phase = '{JobPhase.READY.value}', available_at = f.at from (
+        update jobs j set phase = '{JobPhase.READY.value}', available_at = f.at, announce_at = f.at + {UNHEARD} from (
           select u.run_id, u.stage, p.idx, u.at from {{rows}} cross join lateral (
             select idx from jobs where run_id = u.run_id and stage = u.stage and phase = '{JobPhase.PARKED.value}'
             order by idx limit u.n) p where {_OK}) f
@@ -232,6 +245,8 @@ PARTS: dict[str, Part] = {
         "c int, run_id uuid, at bigint, hurry bool",
         f"""
         update jobs j set wakes = j.wakes + 1,
+          announce_at = least(j.announce_at,
+            case when u.hurry then u.at else greatest(u.at, j.not_before) end + {UNHEARD}),
           available_at = case when j.lease_id is not null then j.available_at
             when u.hurry then least(j.available_at, u.at)
             else least(j.available_at, greatest(u.at, j.not_before)) end,
@@ -242,25 +257,37 @@ PARTS: dict[str, Part] = {
     "events_new": Part(
         "c int, run_id uuid, seq int, type text, at bigint, data text, n int",
         f"""
-        insert into outbox (run_id, seq, type, at, data)
-        select u.run_id, coalesce(b.event_count, 0) + u.seq, u.type, u.at, u.data
-        from {{rows}} left join rg b on b.c = u.c and b.id = u.run_id where {_OK} and {_WRITTEN} order by u.n""",
+        insert into outbox (id, sink, run_id, seq, type, at, data)
+        select nextval('mainspring_events'), e.* from (
+          select s.id, u.run_id, coalesce(b.event_count, 0) + u.seq, u.type, u.at, u.data
+          from {{rows}} left join rg b on b.c = u.c and b.id = u.run_id cross join sinks s
+          where {_OK} and {is_among("s.types", "u.type")} order by u.n) e""",
     ),
     "events_gone": Part(
-        "c int, run_id uuid, seq int",
-        f"delete from outbox o using {{rows}} where o.run_id = u.run_id and o.seq = u.seq and {_OK}",
+        "c int, run_id uuid, first int, last int",
+        f"""
+        delete from outbox o using {{rows}} join og on og.c = u.c
+        where o.run_id = u.run_id and o.seq between u.first and u.last and o.sink = og.sink and {_OK}""",
     ),
     "events_late": Part(
         "c int, run_id uuid, seq int, tries int, until bigint",
         f"""
-        update outbox o set tries = u.tries, postponed_until = u.until from {{rows}}
-        where o.run_id = u.run_id and o.seq = u.seq and {_OK}""",
+        update outbox o set tries = u.tries, postponed_until = u.until from {{rows}} join og on og.c = u.c
+        where o.run_id = u.run_id and o.seq = u.seq and o.sink = og.sink and {_OK}""",
     ),
     "events_dead": Part(
         "c int, run_id uuid, seq int, error text",
         f"""
-        delete from outbox o using {{rows}} where o.run_id = u.run_id and o.seq = u.seq and {_OK}
-        returning o.id, o.run_id, o.seq, o.type, o.at, o.data, o.tries, u.error""",
+        delete from outbox o using {{rows}} join og on og.c = u.c
+        where o.run_id = u.run_id and o.seq = u.seq and o.sink = og.sink and {_OK}
+        returning o.sink, o.run_id, o.seq, o.type, o.at, o.data, o.tries, u.error""",
+    ),
+    "letters_back": Part(
+        "c int, sink text, run_id uuid, seq int, discarded bool",
+        f"""
+        delete from dead_letters d using {{rows}} join sinks s on s.name = u.sink
+        where d.run_id = u.run_id and d.seq = u.seq and d.sink = s.id and {_OK}
+        returning d.sink, d.run_id, d.seq, d.type, d.at, d.data, u.discarded""",
     ),
 }
 
@@ -270,8 +297,11 @@ _AFTER = {
         insert into stages (run_id, stage, idx, status, attempt, worker, started_at, finished_at)
         select run_id, stage, idx, status, attempt, worker, claimed_at, at from jobs_ended""",
     "events_dead": """
-        insert into dead_letters (run_id, seq, type, at, data, tries, error, died_at)
-        select run_id, seq, type, at, data, tries, error, (select mainspring_now()) from events_dead order by id""",
+        insert into dead_letters (sink, run_id, seq, type, at, data, tries, error, died_at)
+        select sink, run_id, seq, type, at, data, tries, error, (select mainspring_now()) from events_dead""",
+    "letters_back": f"""
+        insert into outbox (id, sink, run_id, seq, type, at, data)
+        select {OLD_PLACE}, sink, run_id, seq, type, at, data from letters_back l where not discarded""",
 }
 #: What stands in the texts instead, when a part that they look at is not there.
 _WITHOUT = {
@@ -281,7 +311,7 @@ _WITHOUT = {
     },
     "jobs_gone": {_LEFT: "true"},
 }
-_TOLD = frozenset({"runs_new", "runs_set", "events_new"})
+_TOLD = frozenset({"runs_new", "runs_set"})
 _ENTRIES = Part("c int, need int", "")
 
 
@@ -326,7 +356,7 @@ def _text(parts: tuple[str, ...]) -> bytes:
     return f"with {', '.join(pieces)} {answer}".encode()
 
 
-_EVENTS_WRITTEN = "select exists (select 1 from settings where name = 'events_written' and value = 'on') as written"
+_EVENTS_WRITTEN = "select exists (select 1 from sinks) as written"
 
 
 def _replaced(text: str, instead: Mapping[str, str]) -> str:

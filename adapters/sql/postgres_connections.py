@@ -249,6 +249,10 @@ class Connections:
         except (psycopg.Error, UnavailableError) as error:
             if not repeat(error):
                 raise translate(error, self.location.shown) from error
+
+        async def once_more() -> T:  # tenacity awaits only what is written as a coroutine function
+            return await once()
+
         again = AsyncRetrying(
             sleep=self._sleep,
             stop=stop_after_attempt(_TRIES),
@@ -257,7 +261,7 @@ class Connections:
             reraise=True,
         )
         try:
-            return await again(once)
+            return await again(once_more)
         except (psycopg.Error, UnavailableError) as error:
             raise translate(error, self.location.shown) from error
 

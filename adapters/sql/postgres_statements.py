@@ -15,6 +15,7 @@ from mainspring.adapters.sql.predicates import (
     JOB_COUNTS,
     JOB_IS_LEASED,
     JOB_IS_READY,
+    LONGEST_GAP,
     RUN_IS_ACTIVE,
     RUN_IS_TERMINAL,
     STAGE_COUNTS,
@@ -22,7 +23,6 @@ from mainspring.adapters.sql.predicates import (
 from mainspring.adapters.sql.rows import (
     ANSWER_COLUMNS,
     ATTEMPT_COLUMNS,
-    EVENT_COLUMNS,
     JOB_COLUMNS,
     RUN_COLUMNS,
     SIGNAL_COLUMNS,
@@ -104,6 +104,13 @@ update jobs j set lease_until = t.at + $1 from held h, (select mainspring_now() 
 where j.run_id = h.run_id and j.stage = h.stage and j.idx = h.idx
 returning h.place, j.wakes, j.lease_until"""
 
+#: $1 … $3 keys
+READY_AMONG = f"""
+select j.run_id, j.stage, j.idx, j.route, j.available_at - (select mainspring_now())
+from rows from (unnest($1::uuid[]), unnest($2::text[]), unnest($3::int[])) as u(run_id, stage, idx) cross join lateral (
+  select run_id, stage, idx, route, available_at from jobs
+  where run_id = u.run_id and stage = u.stage and idx = u.idx and {JOB_IS_READY}) j""".encode()  # noqa: S608
+
 NEXT_DUE = f"""
 select min(q.available_at) from unnest($1::text[]) as w(route) cross join lateral (
   {PRIORITIES}
@@ -138,6 +145,16 @@ SIGNAL = f"select {SIGNAL_COLUMNS} from signals where run_id = $1 and id = $2".e
 ANSWER = f"select {ANSWER_COLUMNS} from answers where command = $1 and key = $2".encode()  # noqa: S608
 GRAPH = b"select fingerprint, shape from graphs where fingerprint = $1"
 
+#: $1 limit, $2 how long they count as announced at least. The literal limit is for the planner, as in the claim.
+ANNOUNCE = f"""
+with unheard as materialized (
+  select * from (
+    select run_id, stage, idx from jobs where announce_at <= (select mainspring_now()) and {JOB_IS_READY}
+    order by announce_at limit $1 for update skip locked) first_ones limit {MOST_CLAIMED})
+update jobs j set announce_at = t.at + greatest($2, least(t.at - j.available_at, {LONGEST_GAP}))
+from unheard u, (select mainspring_now() as at) t
+where j.run_id = u.run_id and j.stage = u.stage and j.idx = u.idx
+returning j.run_id, j.stage, j.idx""".encode()  # noqa: S608
 LEASES_EXPIRED = f"""
 select {prefixed(JOB_COLUMNS, "j")}, r.status from jobs j join runs r on r.id = j.run_id
 where j.lease_until < (select mainspring_now()) and j.{JOB_IS_LEASED}
@@ -156,23 +173,3 @@ insert into workers ({WORKER_COLUMNS}) values ({", ".join(f"${n}" for n, _ in en
 on conflict (id) do update set {", ".join(f"{name} = excluded.{name}" for name in _WORKER[1:])}""".encode()  # noqa: S608
 WORKER_DELETE = b"delete from workers where id = $1"
 WORKERS = f"select {WORKER_COLUMNS} from workers order by id".encode()  # noqa: S608
-
-# -- outbox and settings --------------------------------------------------------------------------------------------
-
-SETTING = b"select value from settings where name = $1"
-SETTING_PUT = b"""
-insert into settings (name, value) values ($1, $2) on conflict (name) do update set value = excluded.value"""
-#: Takes the lease when it is free, ran out, or is held under the same id.
-RELAY_LEASE = b"""
-insert into leases (name, lease_id, until) values ($1, $2, mainspring_now() + $3)
-on conflict (name) do update set lease_id = excluded.lease_id, until = mainspring_now() + $3
-where leases.lease_id = excluded.lease_id or leases.until <= mainspring_now()
-returning 1"""
-RELAY_RELEASE = b"delete from leases where name = $1 and lease_id = $2"
-#: Runs whose oldest event waits are left out.
-UNPUBLISHED = f"""
-select {EVENT_COLUMNS} from outbox where run_id not in (
-  select f.run_id from outbox f where f.postponed_until > (select mainspring_now()) and not exists (
-    select 1 from outbox o where o.run_id = f.run_id and o.seq < f.seq))
-order by id limit $1""".encode()  # noqa: S608
-DEAD_LETTERS = f"select {EVENT_COLUMNS}, error from dead_letters order by id limit $1".encode()  # noqa: S608

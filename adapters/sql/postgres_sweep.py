@@ -20,7 +20,8 @@ _NEEDED_BY_NOBODY = f"""
     and not exists (select 1 from dead_letters d where d.run_id = r.id)
     and not exists (select 1 from jobs j where j.run_id = r.id)
     and not exists (select 1 from runs p where p.id = r.parent_run and not p.{RUN_IS_TERMINAL})
-    and not exists (select 1 from runs c where c.parent_run = r.id and not c.{RUN_IS_TERMINAL})"""  # noqa: S608
+    and not exists (select 1 from runs c where c.parent_run = r.id and not c.{RUN_IS_TERMINAL})
+    and not exists (select 1 from runs l where l.rerun_of = r.id)"""  # noqa: S608
 
 #: $1 age, $2 limit
 _LOCK_RUNS = f"""

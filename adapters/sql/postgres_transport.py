@@ -37,6 +37,8 @@ class PostgresTransport:
     Close it before the persistence it was opened with. One event loop at a time.
     """
 
+    carries_pointers = False
+
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
         name = connections.location.schema
@@ -53,8 +55,8 @@ class PostgresTransport:
 
     # JobTransport
 
-    async def send(self, pointers: Sequence[Pointer]) -> None:
-        if not pointers or self._closed:
+    async def send(self, pointers: Sequence[Pointer], after: timedelta = timedelta(0)) -> None:
+        if not pointers or after or self._closed:
             return
         self._hint()
         self._tell(self._jobs, "")

@@ -23,7 +23,7 @@ from mainspring.ports.errors import MainspringError, StaleChange, UnknownOutcome
 #: Keys that decide whether a Change is written at all.
 _GATES = frozenset({"runs_pkey", "runs_key", "signals_id", "answers_pkey", "stages_pkey"})
 #: Keys that are counted up: taken by a transaction whose count this one did not see yet.
-_COUNTED = frozenset({"signals_pkey", "outbox_event"})
+_COUNTED = frozenset({"signals_pkey", "outbox_pkey"})
 _TRIES = 8
 _STALE = "a guard of the Change does not hold, or a key is taken; nothing was written: load and decide again"
 _REFUSALS = (psycopg.Error, UnicodeError, OverflowError)

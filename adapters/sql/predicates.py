@@ -5,8 +5,10 @@ tables and in the statements. The statuses in them come from the records' enums,
 """
 
 from collections.abc import Iterable
+from datetime import timedelta
 from enum import StrEnum
 
+from mainspring.ports.persistence import ANNOUNCED_AFTER, SELDOMEST
 from mainspring.ports.records import TERMINAL_RUN_STATUSES, JobPhase, RunStatus, StageStatus
 
 
@@ -16,6 +18,12 @@ def _listed(values: Iterable[StrEnum]) -> str:
 
 #: A job that may be claimed once it is due.
 JOB_IS_READY = f"lease_id is null and phase = '{JobPhase.READY.value}' and available_at is not null"
+
+#: How long after it is due a job is announced, in microseconds: ``announce_at`` is ``available_at`` and this, until the
+#: job is announced.
+UNHEARD = ANNOUNCED_AFTER // timedelta(microseconds=1)
+#: The longest gap between two announcements, likewise.
+LONGEST_GAP = SELDOMEST // timedelta(microseconds=1)
 
 JOB_IS_LEASED = "lease_until is not null"
 
@@ -42,5 +50,7 @@ JOB_COUNTS = ", ".join(f"count(case when phase {sign} '{JobPhase.PARKED.value}' 
 TOMBSTONE = "retention.sweep"
 
 RUN_HAS_PARENT = "parent_run is not null"
+
+RUN_IS_RERUN = "rerun_of is not null"
 
 RUN_IS_TERMINAL = f"status in ({_listed(TERMINAL_RUN_STATUSES)})"

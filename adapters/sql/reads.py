@@ -29,6 +29,7 @@ class _Shape:
     key: bool
     created_after: bool
     created_before: bool
+    rerun_of: bool
     before: bool
 
 
@@ -54,6 +55,7 @@ def _shape(where: RunFilter, before: RunId | None) -> _Shape:
         key=where.key is not None,
         created_after=where.created_after is not None,
         created_before=where.created_before is not None,
+        rerun_of=where.rerun_of is not None,
         before=before is not None,
     )
 
@@ -65,6 +67,7 @@ def _values(where: RunFilter, limit: int, before: RunId | None) -> dict[str, Any
         "key": where.key,
         "created_after": to_micros(where.created_after),
         "created_before": to_micros(where.created_before),
+        "rerun_of": where.rerun_of,
         "before": before,
     }
     given = {name: value for name, value in values.items() if value is not None}
@@ -107,6 +110,8 @@ def _runs(shape: _Shape) -> Select[Any]:
         statement = statement.where(runs.c.created_at >= bindparam("created_after"))
     if shape.created_before:
         statement = statement.where(runs.c.created_at < bindparam("created_before"))
+    if shape.rerun_of:
+        statement = statement.where(runs.c.rerun_of == bindparam("rerun_of"))
     if shape.before:
         statement = statement.where(by < bindparam("before"))
     return statement.order_by(by.desc()).limit(bindparam("limit"))

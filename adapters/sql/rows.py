@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterable
 from typing import Any, TypeAlias
 
+from mainspring.adapters.sql.json_columns import artifacts_text, polling_text, read_artifacts, read_polling
 from mainspring.adapters.sql.moments import from_micros, maybe_from_micros, to_micros
 from mainspring.ports.change import JobMove
 from mainspring.ports.names import Route
@@ -30,18 +31,21 @@ Row: TypeAlias = tuple[Any, ...]
 RUN_COLUMNS = (
     "id, workflow, version, fingerprint, queue, status, revision, priority, key, request_hash, input, config, tags,"
     " metadata, created_at, start_at, started_at, finished_at, deadline, output, failure, cancel_reason, parent_run,"
-    " parent_step"
+    " parent_step, rerun_of, rerun_from"
 )
-STAGE_COLUMNS = "run_id, stage, idx, status, attempt, worker, started_at, finished_at, output, failure"
+STAGE_COLUMNS = "run_id, stage, idx, status, attempt, worker, started_at, finished_at, output, failure, artifacts"
 ATTEMPT_COLUMNS = "run_id, stage, idx, attempt, lease_id, worker, started_at, ended_at, failure"
 JOB_COLUMNS = (
     "run_id, stage, idx, route, phase, priority, available_at, not_before, attempt, max_attempts, wakes, token,"
-    " lease_id, worker, lease_until, claimed_at, input, progress"
+    " lease_id, worker, lease_until, claimed_at, input, progress, polling"
 )
 SIGNAL_COLUMNS = "id, run_id, name, payload, sent_at, seq"
 ANSWER_COLUMNS = "command, key, request_hash, result"
 EVENT_COLUMNS = "run_id, seq, type, at, data, tries"
 WORKER_COLUMNS = "id, routes, build, started_at, seen_at"
+
+RUN_WIDTH = len(RUN_COLUMNS.split(", "))
+JOB_WIDTH = len(JOB_COLUMNS.split(", "))
 
 #: Looking a member up by its value through the class is five times slower.
 _RUN_STATUS = {status.value: status for status in RunStatus}
@@ -122,6 +126,8 @@ def run_row(run: Run) -> Row:
         run.cancel_reason,
         run.parent_run,
         run.parent_step,
+        run.rerun_of,
+        run.rerun_from,
     )
 
 
@@ -152,6 +158,8 @@ def read_run(row: Row) -> Run:
         cancel_reason=row[21],
         parent_run=row[22],
         parent_step=row[23],
+        rerun_of=row[24],
+        rerun_from=row[25],
     )
 
 
@@ -173,6 +181,7 @@ def stage_row(record: StageRecord) -> Row:
         to_micros(record.finished_at),
         record.output,
         failure_text(record.failure),
+        artifacts_text(record.artifacts),
     )
 
 
@@ -189,6 +198,7 @@ def read_stage(row: Row) -> StageRecord:
         finished_at=from_micros(row[7]),
         output=row[8],
         failure=read_failure(row[9]),
+        artifacts=() if row[10] is None else read_artifacts(row[10]),
     )
 
 
@@ -243,6 +253,7 @@ def job_row(job: Job) -> Row:
         to_micros(job.claimed_at),
         job.input,
         job.progress,
+        polling_text(job.polling),
     )
 
 
@@ -267,6 +278,7 @@ def read_job(row: Row) -> Job:
         claimed_at=maybe_from_micros(row[15]),
         input=row[16],
         progress=row[17],
+        polling=None if row[18] is None else read_polling(row[18]),
     )
 
 
@@ -282,6 +294,7 @@ def move_row(move: JobMove) -> Row:
         move.attempt,
         move.max_attempts,
         move.input,
+        polling_text(move.polling),
     )
     key = (move.key.run_id, move.key.stage, move.key.index)
     return (*stands, to_micros(move.claimed_at), *key) if move.keep_lease else (*stands, *key)

@@ -13,10 +13,10 @@ from typing import Any
 
 import attrs
 
-from mainspring.adapters.sql import sqlite_backlog, sqlite_claim, sqlite_read, sqlite_sweep
+from mainspring.adapters.sql import sqlite_backlog, sqlite_claim, sqlite_outbox, sqlite_read, sqlite_sweep
 from mainspring.adapters.sql import sqlite_statements as sql
 from mainspring.adapters.sql.committer import Committer, Verdict
-from mainspring.adapters.sql.moments import maybe_from_micros, span
+from mainspring.adapters.sql.moments import maybe_from_micros
 from mainspring.adapters.sql.rows import worker_row
 from mainspring.adapters.sql.sqlite_change import write_batch
 from mainspring.adapters.sql.sqlite_claim import Claim
@@ -25,12 +25,12 @@ from mainspring.adapters.sql.sqlite_location import check_place, locate
 from mainspring.adapters.sql.sqlite_open import connect, move_schema
 from mainspring.adapters.sql.sqlite_rounds import Runner
 from mainspring.adapters.sql.sqlite_thread import SqliteThread
-from mainspring.adapters.sql.sqlite_transaction import EVENTS_WRITTEN, OFF, ON, RELAY, Transaction
+from mainspring.adapters.sql.sqlite_transaction import Transaction
 from mainspring.adapters.sql.sqlite_transport import SQLiteTransport
 from mainspring.ports.change import Change
 from mainspring.ports.clock import Clock, Ids
 from mainspring.ports.errors import UnavailableError
-from mainspring.ports.names import Fingerprint, LeaseId, Route, RunId, SignalId, StageId, WorkerId, WorkflowId
+from mainspring.ports.names import Fingerprint, LeaseId, Route, RunId, SignalId, SinkName, StageId, WorkerId, WorkflowId
 from mainspring.ports.records import (
     Answer,
     AttemptRecord,
@@ -42,6 +42,8 @@ from mainspring.ports.records import (
     Job,
     JobKey,
     Lease,
+    Pointer,
+    ReadyJob,
     Run,
     RunFilter,
     RunState,
@@ -50,6 +52,7 @@ from mainspring.ports.records import (
     Swept,
     WorkerRecord,
 )
+from mainspring.ports.sinks import DEFAULT_SINK, EVERY_EVENT, DeadLetter, EventFilter, Sink, WaitingEvent
 
 _LOCK_TIMEOUT = timedelta(seconds=30)
 
@@ -180,6 +183,9 @@ class SQLitePersistence:
     async def graph(self, fingerprint: Fingerprint) -> Graph | None:
         return await self._thread.read(lambda tx: sqlite_read.graph(tx, fingerprint))
 
+    async def dead_letters(self, limit: int, where: EventFilter = EVERY_EVENT) -> list[DeadLetter]:
+        return await self._thread.read(lambda tx: sqlite_outbox.dead_letters(tx, where, max(limit, 0)))
+
     # LeaseStore
 
     async def claim(
@@ -211,10 +217,16 @@ class SQLitePersistence:
     async def next_due(self, routes: Collection[Route]) -> datetime | None:
         return maybe_from_micros(await self._thread.read(lambda tx: sqlite_claim.next_due(tx, routes)))
 
+    async def ready_among(self, keys: Sequence[JobKey]) -> list[ReadyJob]:
+        return await self._thread.read(lambda tx: sqlite_claim.ready_among(tx, keys)) if keys else []
+
     # UpkeepStore
 
     async def expired_leases(self, limit: int) -> list[ExpiredLease]:
         return await self._thread.read(lambda tx: sqlite_read.expired_leases(tx, max(limit, 0)))
+
+    async def announce(self, limit: int, again_after: timedelta) -> list[Pointer]:
+        return await self._thread.write(lambda tx: sqlite_claim.announce(tx, max(limit, 0), again_after))
 
     async def overdue_runs(self, limit: int) -> list[RunId]:
         return await self._thread.read(lambda tx: sqlite_read.overdue_runs(tx, max(limit, 0)))
@@ -236,26 +248,26 @@ class SQLitePersistence:
 
     # OutboxStore
 
-    async def events_written(self) -> bool:
-        return await self._thread.read(lambda tx: tx.events_written)
+    async def sinks(self) -> list[Sink]:
+        return await self._thread.read(sqlite_outbox.sinks)
 
-    async def write_events(self, on: bool) -> None:  # noqa: FBT001  the value of the setting itself
-        await self._do(sql.SETTING_PUT, EVENTS_WRITTEN, ON if on else OFF)
+    async def add_sink(self, sink: Sink) -> None:
+        await self._thread.write(lambda tx: sqlite_outbox.add_sink(tx, sink))
 
-    async def lease_relay(self, lease_id: LeaseId, length: timedelta) -> bool:
-        def take(tx: Transaction) -> bool:
-            return tx.execute(sql.RELAY_LEASE, (RELAY, lease_id, tx.now + span(length), tx.now)).rowcount == 1
+    async def remove_sink(self, name: SinkName) -> None:
+        await self._thread.write(lambda tx: sqlite_outbox.remove_sink(tx, name))
 
-        return await self._thread.write(take)
+    async def lease_relay(self, lease_id: LeaseId, length: timedelta, sink: SinkName = DEFAULT_SINK) -> bool:
+        return await self._thread.write(lambda tx: sqlite_outbox.lease_relay(tx, sink, lease_id, length))
 
-    async def release_relay(self, lease_id: LeaseId) -> None:
-        await self._do(sql.RELAY_RELEASE, RELAY, lease_id)
+    async def release_relay(self, lease_id: LeaseId, sink: SinkName = DEFAULT_SINK) -> None:
+        await self._thread.write(lambda tx: sqlite_outbox.release_relay(tx, sink, lease_id))
 
-    async def unpublished(self, limit: int) -> list[Event]:
-        return await self._thread.read(lambda tx: sqlite_read.unpublished(tx, max(limit, 0)))
+    async def unpublished(self, limit: int, sink: SinkName = DEFAULT_SINK) -> list[Event]:
+        return await self._thread.read(lambda tx: sqlite_outbox.unpublished(tx, sink, max(limit, 0)))
 
-    async def dead_letters(self, limit: int) -> list[tuple[Event, str]]:
-        return await self._thread.read(lambda tx: sqlite_read.dead_letters(tx, max(limit, 0)))
+    async def waiting_events(self, limit: int, where: EventFilter = EVERY_EVENT) -> list[WaitingEvent]:
+        return await self._thread.read(lambda tx: sqlite_outbox.waiting(tx, where, max(limit, 0)))
 
     # RetentionStore
 

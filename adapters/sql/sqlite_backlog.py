@@ -12,7 +12,7 @@ from mainspring.adapters.sql.moments import from_micros, maybe_from_micros
 from mainspring.adapters.sql.predicates import JOB_IS_HELD, JOB_IS_LEASED, JOB_IS_READY
 from mainspring.adapters.sql.sqlite_transaction import Transaction
 from mainspring.ports.names import Route
-from mainspring.ports.records import Backlog, JobPhase, RouteBacklog
+from mainspring.ports.records import Backlog, JobPhase, RouteBacklog, SinkBacklog
 
 _ABOVE_ALL = 1 << 62
 
@@ -32,8 +32,9 @@ COUNT_HELD = f"""
 select route, phase, count(*) from (
   select route, phase from jobs indexed by jobs_held where {JOB_IS_HELD} and phase = ? limit ?)
 group by route, phase"""  # noqa: S608
-COUNT_EVENTS = "select count(*) from (select 1 from outbox limit ?)"
-OLDEST_EVENT = "select at from outbox order by id limit 1"
+COUNT_EVENTS = "select count(*) from (select 1 from outbox indexed by outbox_order where sink = ? limit ?)"
+OLDEST_EVENT = "select at from outbox indexed by outbox_order where sink = ? order by id limit 1"
+COUNT_LETTERS = "select count(*) from (select 1 from dead_letters indexed by dead_letters_died where sink = ? limit ?)"
 
 
 def backlog(tx: Transaction, most: int) -> Backlog:
@@ -42,7 +43,6 @@ def backlog(tx: Transaction, most: int) -> Backlog:
     leased = Counter(dict[Route, int](tx.execute(COUNT_LEASED, (most,)).fetchall()))
     parked, blocked = (_held(tx, phase, most) for phase in (JobPhase.PARKED, JobPhase.BLOCKED))
     ready = {route: _ready(tx, route, most) for route in list(_routes(tx))}
-    oldest = tx.execute(OLDEST_EVENT).fetchone()
     return Backlog(
         at=from_micros(tx.now),
         routes=tuple(
@@ -58,9 +58,17 @@ def backlog(tx: Transaction, most: int) -> Backlog:
             for route in sorted({*ready, *leased, *parked, *blocked})
             for due, later, first in [ready.get(route, (0, 0, None))]
         ),
-        unpublished=tx.execute(COUNT_EVENTS, (most,)).fetchone()[0],
-        oldest_event=None if oldest is None else maybe_from_micros(oldest[0]),
+        sinks=tuple(_sinks(tx, most)),
     )
+
+
+def _sinks(tx: Transaction, most: int) -> Iterator[SinkBacklog]:
+    for number, sink in tx.sinks:
+        count = tx.execute(COUNT_EVENTS, (number, most)).fetchone()[0]
+        dead = tx.execute(COUNT_LETTERS, (number, most)).fetchone()[0]
+        oldest = tx.execute(OLDEST_EVENT, (number,)).fetchone()
+        first = None if oldest is None else maybe_from_micros(oldest[0])
+        yield SinkBacklog(sink=sink.name, unpublished=count, oldest_event=first, dead=dead)
 
 
 def _routes(tx: Transaction) -> Iterator[Route]:

@@ -10,11 +10,13 @@ from collections.abc import Sequence
 from mainspring.adapters.sql import sqlite_statements as sql
 from mainspring.adapters.sql.committer import Verdict
 from mainspring.adapters.sql.moments import to_micros
+from mainspring.adapters.sql.outbox import relay_lease, stretches
 from mainspring.adapters.sql.rows import attempt_row, failure_text, job_row, move_row, run_row, stage_row
 from mainspring.adapters.sql.sqlite_errors import is_store_failure
-from mainspring.adapters.sql.sqlite_transaction import RELAY, Transaction
+from mainspring.adapters.sql.sqlite_transaction import Transaction
 from mainspring.ports.change import Change, OutboxSettlement, RunPatch
 from mainspring.ports.errors import PortError, StaleChange
+from mainspring.ports.names import SinkName
 from mainspring.ports.records import EventDraft, Run
 
 
@@ -51,10 +53,15 @@ def write_change(tx: Transaction, change: Change) -> StaleChange | None:
     _write_messages(tx, change)
     _write_ends(tx, change)
     _write_jobs(tx, change)
-    if change.events and tx.events_written:
+    if change.events and tx.sinks:
         _write_events(tx, change.events)
     if change.outbox is not None:
         _settle(tx, change.outbox)
+    for back in change.replays:
+        key = (back.run_id, back.seq, _sink(tx, back.sink))
+        if not back.discarded:
+            tx.execute(sql.LETTER_REPLAY, key)
+        tx.execute(sql.LETTER_DELETE, key)
     return None
 
 
@@ -76,10 +83,24 @@ def _guards(tx: Transaction, change: Change) -> str | None:
     shared = change.run_guard
     if shared is not None and execute(sql.RUN_GUARD, (shared.run_id, shared.revision)).fetchone() is None:
         return f"run {shared.run_id} does not stand at revision {shared.revision}"
+    return _outbox_guards(tx, change)
+
+
+def _outbox_guards(tx: Transaction, change: Change) -> str | None:
     settled = change.outbox
-    if settled is not None and execute(sql.RELAY_GUARD, (RELAY, settled.lease_id)).fetchone() is None:
-        return f"the relay's lease {settled.lease_id} is gone"
+    if settled is not None:
+        held = tx.execute(sql.RELAY_GUARD, (relay_lease(settled.sink), settled.lease_id)).fetchone()
+        if held is None or _sink(tx, settled.sink) is None:
+            return f"the relay's lease {settled.lease_id} is gone"
+    for back in change.replays:
+        if tx.execute(sql.LETTER_GUARD, (back.run_id, back.seq, _sink(tx, back.sink))).fetchone() is None:
+            return f"event {back.run_id}/{back.seq} is no dead letter of the sink {back.sink}"
     return None
+
+
+def _sink(tx: Transaction, name: SinkName) -> int | None:
+    """The sink's number."""
+    return next((number for number, sink in tx.sinks if sink.name == name), None)
 
 
 def _gates(tx: Transaction, change: Change) -> str | None:
@@ -193,16 +214,20 @@ def _write_events(tx: Transaction, drafts: Sequence[EventDraft]) -> None:
                 raise PortError(f"run {draft.run_id} does not exist, yet an event tells of it")
             count = row[0]
         counts[draft.run_id] = count = count + 1
-        tx.execute(sql.EVENT_INSERT, (draft.run_id, count, draft.type, to_micros(draft.at), draft.data))
+        event = (draft.run_id, count, draft.type, to_micros(draft.at), draft.data)
+        for number, sink in tx.sinks:
+            if sink.wants(draft.type):
+                tx.execute(sql.EVENT_INSERT, (number, *event))
     for run_id, count in counts.items():
         tx.execute(sql.EVENT_COUNT_SET, (count, run_id))
 
 
 def _settle(tx: Transaction, settled: OutboxSettlement) -> None:
-    for run_id, seq in settled.published:
-        tx.execute(sql.EVENT_DELETE, (run_id, seq))
+    sink = _sink(tx, settled.sink)
+    for run_id, first, last in stretches(settled.published):
+        tx.execute(sql.EVENTS_DELETE, (run_id, first, last, sink))
     for waits in settled.postponed:
-        tx.execute(sql.EVENT_POSTPONE, (waits.tries, to_micros(waits.until), waits.run_id, waits.seq))
+        tx.execute(sql.EVENT_POSTPONE, (waits.tries, to_micros(waits.until), waits.run_id, waits.seq, sink))
     for run_id, seq, error in settled.dead:
-        tx.execute(sql.EVENT_BURY, (error, tx.now, run_id, seq))
-        tx.execute(sql.EVENT_DELETE, (run_id, seq))
+        tx.execute(sql.EVENT_BURY, (error, tx.now, run_id, seq, sink))
+        tx.execute(sql.EVENT_DELETE, (run_id, seq, sink))

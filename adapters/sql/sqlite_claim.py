@@ -12,10 +12,10 @@ import attrs
 
 from mainspring.adapters.sql import sqlite_statements as sql
 from mainspring.adapters.sql.moments import from_micros, span
-from mainspring.adapters.sql.rows import Row, read_job, read_run
+from mainspring.adapters.sql.rows import JOB_WIDTH, Row, read_job, read_run
 from mainspring.adapters.sql.sqlite_transaction import TOKENS, Transaction
 from mainspring.ports.names import LeaseId, Route, RunId, WorkerId
-from mainspring.ports.records import ExtendAnswer, JobKey, Lease, Run
+from mainspring.ports.records import ExtendAnswer, JobKey, Lease, Pointer, ReadyJob, Run
 
 _ABOVE_ALL = 1 << 62
 
@@ -56,10 +56,10 @@ def lease(tx: Transaction, claim: Claim) -> list[Lease]:
         token += 1
         lease_id = claim.new_lease_id()
         attempt = row[8] + 1
-        job = read_job((*row[:8], attempt, *row[9:11], token, lease_id, worker, until, now, *row[16:18]))
+        job = read_job((*row[:8], attempt, *row[9:11], token, lease_id, worker, until, now, *row[16:JOB_WIDTH]))
         run = runs.get(job.run_id)
         if run is None:
-            run = runs[job.run_id] = read_run(row[18:])
+            run = runs[job.run_id] = read_run(row[JOB_WIDTH:])
         updates.append((lease_id, worker, token, until, now, attempt, *row[:3]))
         leases.append(Lease(job=job, run=run))
     tx.executemany(sql.JOB_LEASE, updates)
@@ -123,6 +123,23 @@ def _in_chunks(tx: Transaction, route: Route, priority: int, size: int) -> Itera
         if len(chunk) < size:
             return
         offset += size
+
+
+def ready_among(tx: Transaction, keys: Sequence[JobKey]) -> list[ReadyJob]:
+    """Those of the jobs that are ready and unleased."""
+    found = ((key, tx.execute(sql.JOB_WAITING, (key.run_id, key.stage, key.index)).fetchone()) for key in keys)
+    return [
+        ReadyJob(key=key, route=row[0], due_in=timedelta(microseconds=row[1] - tx.now))
+        for key, row in found
+        if row is not None
+    ]
+
+
+def announce(tx: Transaction, limit: int, again_after: timedelta) -> list[Pointer]:
+    """Jobs of which nobody told lately; they count as announced from now on."""
+    rows = tx.execute(sql.JOBS_UNHEARD, (tx.now, limit)).fetchall()
+    tx.executemany(sql.JOB_ANNOUNCED, [(tx.now, span(again_after), *row) for row in rows])
+    return [Pointer(run_id=row[0], stage=row[1], index=row[2]) for row in rows]
 
 
 def next_due(tx: Transaction, routes: Collection[Route]) -> int | None:

@@ -21,9 +21,9 @@ from mainspring.adapters.sql.inline_watch import Lookout, Watch
 from mainspring.adapters.sql.sqlite import SQLitePersistence
 from mainspring.adapters.sql.sqlite_open import move_schema
 from mainspring.adapters.sql.sqlite_rounds import Piece, Rounds, Work
-from mainspring.adapters.sql.sqlite_transaction import EVENTS_WRITTEN, ON
 from mainspring.ports.clock import Clock, Ids
 from mainspring.ports.errors import UnavailableError
+from mainspring.ports.names import SinkName
 
 T = TypeVar("T")
 #: Awaited with the name of the point; may suspend, or raise whatever the caller is to meet.
@@ -39,11 +39,11 @@ async def give_way(name: str) -> None:
 
 
 @cache
-def sqlite_template(*, events: bool = False) -> bytes:
+def sqlite_template(*, sinks: tuple[SinkName, ...] = ()) -> bytes:
     """An empty store with the newest schema, as SQLite would keep it in a file. Slow at the first call only.
 
     Args:
-        events: whether its commits write their events.
+        sinks: whom its commits write their events for.
 
     Raises:
         UnavailableError: no temporary file could be written.
@@ -53,8 +53,8 @@ def sqlite_template(*, events: bool = False) -> bytes:
         move_schema(path, "head")
         connection = sqlite3.connect(path, isolation_level=None)
         try:
-            if events:
-                connection.execute(sql.SETTING_PUT, (EVENTS_WRITTEN, ON))
+            for name in sinks:
+                connection.execute(sql.SINK_PUT, (name, None))
             return connection.serialize()
         finally:
             connection.close()

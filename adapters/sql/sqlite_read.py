@@ -11,7 +11,6 @@ from mainspring.adapters.sql import sqlite_statements as sql
 from mainspring.adapters.sql.moments import maybe_from_micros
 from mainspring.adapters.sql.rows import (
     read_attempt,
-    read_event,
     read_job,
     read_run,
     read_run_status,
@@ -24,7 +23,6 @@ from mainspring.ports.names import Fingerprint, RunId, SignalId, StageId, Workfl
 from mainspring.ports.records import (
     Answer,
     AttemptRecord,
-    Event,
     ExpiredLease,
     Graph,
     Job,
@@ -148,13 +146,3 @@ def next_upkeep(tx: Transaction) -> datetime | None:
 def workers(tx: Transaction) -> list[WorkerRecord]:
     """Recorded workers, by id."""
     return [read_worker(row) for row in tx.execute(sql.WORKERS).fetchall()]
-
-
-def unpublished(tx: Transaction, limit: int) -> list[Event]:
-    """Events as they stand, the oldest first, without runs whose oldest waits."""
-    return [read_event(row) for row in tx.execute(sql.UNPUBLISHED, (tx.now, limit)).fetchall()]
-
-
-def dead_letters(tx: Transaction, limit: int) -> list[tuple[Event, str]]:
-    """Events that were given up on, with their last error."""
-    return [(read_event(row), row[-1]) for row in tx.execute(sql.DEAD_LETTERS, (limit,)).fetchall()]

@@ -15,19 +15,21 @@ Parameters are positional; moments are integers. Texts that are put together her
 this package only (column lists and the conditions of partial indexes), never from input.
 """
 
+from mainspring.adapters.sql.outbox import OLD_PLACE
 from mainspring.adapters.sql.predicates import (
     JOB_COUNTS,
     JOB_IS_LEASED,
     JOB_IS_READY,
+    LONGEST_GAP,
     RUN_IS_ACTIVE,
     RUN_IS_TERMINAL,
     STAGE_COUNTS,
     TOMBSTONE,
+    UNHEARD,
 )
 from mainspring.adapters.sql.rows import (
     ANSWER_COLUMNS,
     ATTEMPT_COLUMNS,
-    EVENT_COLUMNS,
     JOB_COLUMNS,
     RUN_COLUMNS,
     SIGNAL_COLUMNS,
@@ -51,6 +53,7 @@ LEASE_GUARD = f"select wakes, lease_until from jobs where {_JOB} and lease_id = 
 UNLEASED_GUARD = f"select 1 from jobs where {_JOB} and lease_id is null and token = ?"  # noqa: S608
 RUN_GUARD = "select 1 from runs where id = ? and revision = ?"
 RELAY_GUARD = "select 1 from leases where name = ? and lease_id = ?"
+LETTER_GUARD = "select 1 from dead_letters where run_id = ? and seq = ? and sink = ?"
 SIGNAL_GATE = "select 1 from signals where run_id = ? and id = ?"
 ANSWER_GATE = "select 1 from answers where command = ? and key = ?"
 TOMBSTONE_GATE = f"select 1 from answers where command = '{TOMBSTONE}' and key = ?"  # noqa: S608
@@ -76,11 +79,14 @@ ANSWER_INSERT = "insert into answers (command, key, request_hash, result, answer
 STAGE_INSERT = f"insert into stages ({STAGE_COLUMNS}) values ({_marks(STAGE_COLUMNS)})"  # noqa: S608
 ATTEMPT_INSERT = f"insert into attempts ({ATTEMPT_COLUMNS}) values ({_marks(ATTEMPT_COLUMNS)})"  # noqa: S608
 
-JOB_INSERT = f"insert into jobs ({JOB_COLUMNS}) values ({_marks(JOB_COLUMNS)})"  # noqa: S608
+_DUE = 1 + listed(JOB_COLUMNS).index("available_at")
+JOB_INSERT = f"""
+insert into jobs ({JOB_COLUMNS}, announce_at) values ({_marks(JOB_COLUMNS)}, ?{_DUE} + {UNHEARD})"""  # noqa: S608
 JOB_DELETE = f"delete from jobs where {_JOB}"  # noqa: S608
-_JOB_STANDS = """
+#: The fifth parameter is when the job is due.
+_JOB_STANDS = f"""
   stage = ?, idx = ?, route = ?, phase = ?, available_at = ?, not_before = ?, attempt = ?, max_attempts = ?, input = ?,
-  progress = null"""
+  polling = ?, progress = null, announce_at = ?5 + {UNHEARD}"""
 #: Gives up the lease.
 JOB_MOVE = f"""
 update jobs set {_JOB_STANDS}, lease_id = null, worker = null, lease_until = null, claimed_at = null
@@ -89,7 +95,7 @@ where {_JOB}"""  # noqa: S608
 JOB_HAND_OVER = f"update jobs set {_JOB_STANDS}, claimed_at = coalesce(?, claimed_at) where {_JOB}"  # noqa: S608
 JOB_PROGRESS = f"update jobs set progress = ? where {_JOB}"  # noqa: S608
 JOBS_UNPARK = f"""
-update jobs set phase = '{JobPhase.READY.value}', available_at = ?1
+update jobs set phase = '{JobPhase.READY.value}', available_at = ?1, announce_at = ?1 + {UNHEARD}
 where run_id = ?2 and stage = ?3 and idx in (
   select idx from jobs where run_id = ?2 and stage = ?3 and phase = '{JobPhase.PARKED.value}' order by idx limit ?4)"""  # noqa: S608
 #: Every job that is left of a run becomes an ended stage …
@@ -100,23 +106,32 @@ select run_id, stage, idx, ?, attempt, worker, claimed_at, ? from jobs where run
 JOBS_DROP = "delete from jobs where run_id = ?"
 #: ?1 is the wake's moment. What is leased only counts the wake.
 _WOKEN = """
-update jobs set wakes = wakes + 1,
+update jobs set wakes = wakes + 1, announce_at = min(coalesce(announce_at, {moment} + {unheard}), {moment} + {unheard}),
   available_at = case when lease_id is null then min(coalesce(available_at, {moment}), {moment})
     else available_at end"""
-JOBS_WAKE = _WOKEN.format(moment="max(?1, coalesce(not_before, ?1))") + " where run_id = ?2"
+JOBS_WAKE = _WOKEN.format(moment="max(?1, coalesce(not_before, ?1))", unheard=UNHEARD) + " where run_id = ?2"
 JOBS_HURRY = (
-    _WOKEN.format(moment="?1")
+    _WOKEN.format(moment="?1", unheard=UNHEARD)
     + ", not_before = case when lease_id is null then null else not_before end where run_id = ?2"
 )
 
 EVENT_COUNT = "select event_count from runs where id = ?"
 EVENT_COUNT_SET = "update runs set event_count = ? where id = ?"
-EVENT_INSERT = "insert into outbox (run_id, seq, type, at, data) values (?, ?, ?, ?, ?)"
-EVENT_DELETE = "delete from outbox where run_id = ? and seq = ?"
-EVENT_POSTPONE = "update outbox set tries = ?, postponed_until = ? where run_id = ? and seq = ?"
-EVENT_BURY = """
-insert into dead_letters (run_id, seq, type, at, data, tries, error, died_at)
-select run_id, seq, type, at, data, tries, ?, ? from outbox where run_id = ? and seq = ?"""
+#: ?1 is the sink's number.
+EVENT_INSERT = """
+insert into outbox (id, sink, run_id, seq, type, at, data)
+values ((select coalesce(max(id), 0) + 1 from outbox where sink = ?1), ?1, ?2, ?3, ?4, ?5, ?6)"""
+_EVENT = "run_id = ? and seq = ? and sink = ?"
+EVENT_DELETE = f"delete from outbox where {_EVENT}"  # noqa: S608
+EVENTS_DELETE = "delete from outbox where run_id = ? and seq between ? and ? and sink = ?"
+EVENT_POSTPONE = f"update outbox set tries = ?, postponed_until = ? where {_EVENT}"  # noqa: S608
+EVENT_BURY = f"""
+insert into dead_letters (sink, run_id, seq, type, at, data, tries, error, died_at)
+select sink, run_id, seq, type, at, data, tries, ?, ? from outbox where {_EVENT}"""  # noqa: S608
+LETTER_REPLAY = f"""
+insert into outbox (id, sink, run_id, seq, type, at, data)
+select {OLD_PLACE}, sink, run_id, seq, type, at, data from dead_letters as l where {_EVENT}"""  # noqa: S608
+LETTER_DELETE = f"delete from dead_letters where {_EVENT}"  # noqa: S608
 
 # -- claim and extend -----------------------------------------------------------------------------------------------
 
@@ -168,6 +183,15 @@ SIGNAL = f"select {SIGNAL_COLUMNS} from signals where run_id = ? and id = ?"  # 
 ANSWER = f"select {ANSWER_COLUMNS} from answers where command = ? and key = ?"  # noqa: S608
 GRAPH = "select fingerprint, shape from graphs where fingerprint = ?"
 
+JOB_WAITING = f"select route, available_at from jobs where {_JOB} and {JOB_IS_READY}"  # noqa: S608
+#: Ready, unleased jobs of which nobody told lately.
+JOBS_UNHEARD = f"""
+select run_id, stage, idx from jobs indexed by jobs_unheard where announce_at <= ? and {JOB_IS_READY}
+order by announce_at, run_id, stage, idx limit ?"""  # noqa: S608
+#: ?1 is now, ?2 how long they count as announced at least.
+JOB_ANNOUNCED = f"""
+update jobs set announce_at = ?1 + max(?2, min(?1 - coalesce(available_at, ?1), {LONGEST_GAP}))
+where run_id = ?3 and stage = ?4 and idx = ?5"""  # noqa: S608
 LEASES_EXPIRED = f"""
 select {prefixed(JOB_COLUMNS, "jobs")}, runs.status from jobs indexed by jobs_leased join runs on runs.id = jobs.run_id
 where jobs.lease_until < ? and jobs.{JOB_IS_LEASED}
@@ -181,19 +205,10 @@ WORKER_PUT = f"replace into workers ({WORKER_COLUMNS}) values ({_marks(WORKER_CO
 WORKER_DELETE = "delete from workers where id = ?"
 WORKERS = f"select {WORKER_COLUMNS} from workers order by id"  # noqa: S608
 
-# -- outbox and settings --------------------------------------------------------------------------------------------
+# -- settings and sinks -----------------------------------------------------------------------------------------------
 
 SETTING = "select value from settings where name = ?"
 SETTING_PUT = "replace into settings (name, value) values (?, ?)"
-#: Takes the lease when it is free, ran out, or is held under the same id.
-RELAY_LEASE = """
-insert into leases (name, lease_id, until) values (?1, ?2, ?3)
-on conflict (name) do update set lease_id = ?2, until = ?3 where lease_id = ?2 or until <= ?4"""
-RELAY_RELEASE = "delete from leases where name = ? and lease_id = ?"
-#: Runs whose oldest event waits are left out.
-UNPUBLISHED = f"""
-select {EVENT_COLUMNS} from outbox where run_id not in (
-  select run_id from outbox as first indexed by outbox_postponed where postponed_until > ? and not exists (
-    select 1 from outbox as older where older.run_id = first.run_id and older.seq < first.seq))
-order by id limit ?"""  # noqa: S608
-DEAD_LETTERS = f"select {EVENT_COLUMNS}, error from dead_letters order by id limit ?"  # noqa: S608
+SINKS = "select name, types, id from sinks order by name"
+SINK_PUT = """
+insert into sinks (name, types) values (?, ?) on conflict (name) do update set types = excluded.types"""

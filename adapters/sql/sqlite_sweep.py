@@ -11,7 +11,7 @@ from datetime import timedelta
 import attrs
 
 from mainspring.adapters.sql.moments import span
-from mainspring.adapters.sql.predicates import RUN_IS_TERMINAL, TOMBSTONE
+from mainspring.adapters.sql.predicates import RUN_IS_RERUN, RUN_IS_TERMINAL, TOMBSTONE
 from mainspring.adapters.sql.sqlite_transaction import Transaction
 from mainspring.ports.names import RunId
 from mainspring.ports.records import Swept
@@ -24,6 +24,7 @@ and not exists (select 1 from dead_letters where dead_letters.run_id = runs.id)
 and not exists (select 1 from jobs where jobs.run_id = runs.id)
 and not exists (select 1 from runs as parent where parent.id = runs.parent_run and not parent.{RUN_IS_TERMINAL})
 and id not in (select parent_run from runs as child where parent_run is not null and not child.{RUN_IS_TERMINAL})
+and id not in (select rerun_of from runs where {RUN_IS_RERUN})
 order by finished_at, id limit ?"""  # noqa: S608
 _ANSWERS_GIVEN = f"""
 select command, key from answers where command <> '{TOMBSTONE}' and answered_at <= ?

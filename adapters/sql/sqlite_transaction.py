@@ -5,14 +5,12 @@ from functools import cached_property
 
 from mainspring.adapters.sql import sqlite_statements as sql
 from mainspring.adapters.sql.moments import to_micros
+from mainspring.adapters.sql.outbox import read_sink
 from mainspring.ports.clock import Clock
+from mainspring.ports.sinks import Sink
 
-#: Names of rows in settings, counters and leases.
-EVENTS_WRITTEN = "events_written"
+#: The name of a row in counters.
 TOKENS = "tokens"
-RELAY = "relay"
-ON = "on"
-OFF = "off"
 
 
 class Transaction:
@@ -37,7 +35,10 @@ class Transaction:
         return to_micros(self._clock.now())
 
     @cached_property
-    def events_written(self) -> bool:
-        """The store's setting."""
-        row = self.execute(sql.SETTING, (EVENTS_WRITTEN,)).fetchone()
-        return row is not None and row[0] == ON
+    def sinks(self) -> list[tuple[int, Sink]]:
+        """The store's sinks with their numbers, by name."""
+        return [(row[2], read_sink(row)) for row in self.execute(sql.SINKS).fetchall()]
+
+    def forget_sinks(self) -> None:
+        """They were changed."""
+        self.__dict__.pop("sinks", None)

@@ -32,6 +32,8 @@ class SQLiteTransport:
         path: the file.
     """
 
+    carries_pointers = False
+
     def __init__(self, thread: SqliteThread, path: Path) -> None:
         self._watch = CommitWatch(thread, path.with_name(path.name + "-wal"), self._committed_elsewhere)
         self._hinted = False
@@ -45,8 +47,8 @@ class SQLiteTransport:
 
     # JobTransport
 
-    async def send(self, pointers: Sequence[Pointer]) -> None:
-        if pointers:
+    async def send(self, pointers: Sequence[Pointer], after: timedelta = timedelta(0)) -> None:
+        if pointers and not after:
             self._hint()
 
     async def receive(self, limit: int, wait: timedelta) -> list[Hint]:

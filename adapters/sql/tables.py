@@ -24,6 +24,7 @@ from mainspring.adapters.sql.predicates import (
     RUN_HAS_PARENT,
     RUN_IS_ACTIVE,
     RUN_IS_NOTABLE,
+    RUN_IS_RERUN,
     RUN_IS_TERMINAL,
 )
 
@@ -69,7 +70,7 @@ def _moment(name: str, *, null: bool = False) -> Column[datetime]:
     return Column(name, Moment, nullable=null)
 
 
-#: A b-tree of its primary key alone: one page walk per row. Not for runs and outbox: wide rows, or rows in order.
+#: A b-tree of its primary key alone: one page walk per row. Not for runs: wide rows.
 _CLUSTERED: dict[str, Any] = {"sqlite_with_rowid": False}
 
 
@@ -104,6 +105,8 @@ runs = Table(
     _text("cancel_reason", null=True),
     _id("parent_run", null=True),
     _text("parent_step", null=True),
+    _id("rerun_of", null=True),
+    _text("rerun_from", null=True),
     _count("event_count"),
 )
 Index("runs_key", runs.c.workflow, runs.c.key, unique=True, **_where(RUN_HAS_KEY))
@@ -112,6 +115,7 @@ Index("runs_by_status", runs.c.status, runs.c.id, **_where(RUN_IS_NOTABLE))
 Index("runs_deadline", runs.c.deadline, **_where(RUN_IS_ACTIVE))
 Index("runs_finished", runs.c.finished_at, **_where(RUN_IS_TERMINAL))
 Index("runs_parent", runs.c.parent_run, **_where(RUN_HAS_PARENT))
+Index("runs_rerun", runs.c.rerun_of, **_where(RUN_IS_RERUN))
 
 run_tags = Table("run_tags", metadata, _text("tag", key=True), _id("run_id", key=True), **_CLUSTERED)
 
@@ -128,6 +132,7 @@ stages = Table(
     _moment("finished_at"),
     _text("output", null=True),
     _text("failure", null=True),
+    _text("artifacts", null=True),
     **_CLUSTERED,
 )
 
@@ -156,6 +161,7 @@ jobs = Table(
     _text("phase"),
     _number("priority"),
     _moment("available_at", null=True),
+    _moment("announce_at", null=True),
     _moment("not_before", null=True),
     _number("attempt"),
     _number("max_attempts"),
@@ -167,9 +173,11 @@ jobs = Table(
     _moment("claimed_at", null=True),
     _text("input", null=True),
     _text("progress", null=True),
+    _text("polling", null=True),
     **_CLUSTERED,
 )
 Index("jobs_ready", jobs.c.route, jobs.c.priority, jobs.c.available_at, **_where(JOB_IS_READY))
+Index("jobs_unheard", jobs.c.announce_at, **_where(JOB_IS_READY))
 Index("jobs_leased", jobs.c.lease_until, **_where(JOB_IS_LEASED))
 Index("jobs_held", jobs.c.phase, jobs.c.route, **_where(JOB_IS_HELD))
 
@@ -204,32 +212,44 @@ graphs = Table("graphs", metadata, _text("fingerprint", key=True), _text("shape"
 outbox = Table(
     "outbox",
     metadata,
-    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
-    _id("run_id"),
-    _number("seq"),
-    _text("type"),
+    Column("id", BigInteger, nullable=False),  # PostgreSQL draws it from ``mainspring_events``
     _moment("at"),
-    _text("data"),
+    _id("run_id", key=True),
+    _number("seq", key=True),
+    _number("sink", key=True),
     Column("tries", Integer, nullable=False, server_default=text("0")),
+    _text("type"),
+    _text("data"),
     _moment("postponed_until", null=True),
+    **_CLUSTERED,
 )
-Index("outbox_event", outbox.c.run_id, outbox.c.seq, unique=True)
-Index("outbox_postponed", outbox.c.postponed_until, **_where("postponed_until is not null"))
+Index("outbox_order", outbox.c.sink, outbox.c.id)
+Index("outbox_postponed", outbox.c.sink, outbox.c.postponed_until, **_where("postponed_until is not null"))
 
 dead_letters = Table(
     "dead_letters",
     metadata,
-    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
-    _id("run_id"),
-    _number("seq"),
+    _id("run_id", key=True),
+    _number("seq", key=True),
+    _number("sink", key=True),
     _text("type"),
     _moment("at"),
     _text("data"),
     _number("tries"),
     _text("error"),
     _moment("died_at"),
+    **_CLUSTERED,
 )
-Index("dead_letters_event", dead_letters.c.run_id, dead_letters.c.seq, unique=True)
+Index("dead_letters_died", dead_letters.c.sink, dead_letters.c.died_at)
+
+sinks = Table(
+    "sinks",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    _text("name"),
+    _text("types", null=True),
+)
+Index("sinks_name", sinks.c.name, unique=True)
 
 leases = Table("leases", metadata, _text("name", key=True), _id("lease_id"), _moment("until"), **_CLUSTERED)
 

@@ -8,7 +8,15 @@ from typing import Annotated
 
 import typer
 
-from mainspring.hosts.cli import doctor_command, migrate_command, run_command, runs_commands, worker_command
+from mainspring.hosts.cli import (
+    dead_letters_commands,
+    doctor_command,
+    events_commands,
+    migrate_command,
+    run_command,
+    runs_commands,
+    worker_command,
+)
 from mainspring.hosts.cli.exits import EXIT_CODES, INTERNAL, CommandLine
 from mainspring.hosts.node_worker.watchdog import end_within
 
@@ -38,6 +46,8 @@ for _name, _command in (
 ):
     app.command(_name, help=_paragraphs(_command), epilog=EXIT_CODES)(_command)
 app.add_typer(runs_commands.app, name="runs")
+app.add_typer(events_commands.app, name="events")
+app.add_typer(dead_letters_commands.app, name="dead-letters")
 
 
 def _tell_version(wanted: bool) -> None:  # noqa: FBT001  typer hands the option's value over

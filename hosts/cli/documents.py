@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from mainspring.hosts.cli.reading import Instance, RunView, StageView
-from mainspring.ports.records import AttemptRecord, Failure, Run
+from mainspring.ports.records import Artifact, AttemptRecord, Failure, Polling, Run
 
 
 def run_document(run: Run) -> dict[str, Any]:
@@ -25,13 +25,20 @@ def run_document(run: Run) -> dict[str, Any]:
         "deadline": moment(run.deadline),
         "seconds": seconds(run.started_at, run.finished_at),
         "cancel_reason": run.cancel_reason,
+        "rerun_of": run.rerun_of,
+        "rerun_from": run.rerun_from,
         "failure": failure_document(run.failure),
     }
 
 
 def view_document(view: RunView) -> dict[str, Any]:
     """A run with its stages."""
-    return {**run_document(view.run), "at": moment(view.at), "stages": [_stage(stage) for stage in view.stages]}
+    return {
+        **run_document(view.run),
+        "reruns": list(view.reruns),
+        "at": moment(view.at),
+        "stages": [_stage(stage) for stage in view.stages],
+    }
 
 
 def failure_document(failure: Failure | None) -> dict[str, Any] | None:
@@ -57,6 +64,7 @@ def _stage(stage: StageView) -> dict[str, Any]:
         "after": list(stage.after),
         "mapped": stage.mapped,
         "state": stage.state,
+        "taken_over": stage.taken_over,
         "started_at": moment(stage.started_at),
         "finished_at": moment(stage.finished_at),
         "counts": dict(stage.counts),
@@ -81,8 +89,27 @@ def _instance(one: Instance) -> dict[str, Any]:
         "finished_at": moment(one.finished_at),
         "seconds": seconds(one.started_at, one.finished_at),
         "progress": told,
+        "polling": _polling(one.polling),
         "failure": failure_document(one.failure),
+        "artifacts": [artifact_document(artifact) for artifact in one.artifacts],
     }
+
+
+def _polling(waits: Polling | None) -> dict[str, Any] | None:
+    """What a stage waits for whose check is called again and again."""
+    if waits is None:
+        return None
+    return {
+        "since": moment(waits.since),
+        "every": waits.every.total_seconds(),
+        "until": moment(waits.until),
+        "checks": waits.checks,
+    }
+
+
+def artifact_document(artifact: Artifact) -> dict[str, Any]:
+    """An artifact without its content."""
+    return {"name": artifact.name, "size": artifact.size, "media_type": artifact.media_type}
 
 
 def _try(one: AttemptRecord) -> dict[str, Any]:

@@ -61,7 +61,7 @@ def drawn_run(view: RunView) -> "RenderableType":
     from rich.console import Group
 
     parts: list[RenderableType] = [*_head(view), "", drawn_graph(view)]
-    told = [*_failures(view), *_tries(view)]
+    told = [*_failures(view), *_tries(view), *_artifacts(view)]
     return Group(*parts, "", *told) if told else Group(*parts)
 
 
@@ -79,7 +79,7 @@ def drawn_graph(view: RunView) -> "Table":
         name.append_text(safe(_edges(stage, view.stages), "dim"))
         table.add_row(
             name,
-            safe(_state(stage), style),
+            safe(_state(stage) + ", taken over" * stage.taken_over, style),
             safe(_attempts(stage)),
             safe(span(stage.started_at, stage.finished_at or (None if view.ended else view.at))),
             safe(_doing(stage, view.at), "dim"),
@@ -125,6 +125,10 @@ def _head(view: RunView) -> Iterator["RenderableType"]:
     told = ", ".join(f"{name} {value}" for name, value in about if value)
     if told:
         yield safe(told, "dim")
+    if run.rerun_of is not None:
+        yield safe(f"rerun of {run.rerun_of} from stage {run.rerun_from}", "dim")
+    if view.reruns:
+        yield safe(f"rerun as {', '.join(view.reruns)}", "dim")
 
 
 def _bracketed(stages: Sequence[StageView]) -> Iterator[tuple[str, StageView]]:
@@ -188,8 +192,15 @@ def _told(one: Instance, now: datetime) -> Iterator[str]:
     if one.lease_until is not None:
         left = one.lease_until >= now
         yield f"lease {span(now, one.lease_until)} left" if left else f"lease ran out {span(one.lease_until, now)} ago"
-    if one.available_at is not None and one.available_at > now:
-        yield f"in {span(now, one.available_at)}"
+    waits = one.polling
+    due = None if one.available_at is None or one.available_at <= now else span(now, one.available_at)
+    if waits is not None:
+        times = "once" if waits.checks == 1 else f"{waits.checks} times"
+        yield f"checked {times}, every {span(now, now + waits.every)}"
+        if waits.until is not None:
+            yield f"until {waits.until:%Y-%m-%d %H:%M:%S} UTC"
+    if due is not None:
+        yield f"next in {due}" if waits is not None else f"in {due}"
 
 
 def _failures(view: RunView) -> Iterator["RenderableType"]:
@@ -214,6 +225,16 @@ def _tries(view: RunView) -> Iterator["RenderableType"]:
         yield safe(f"{name} attempt {one.attempt} on {one.worker}, {span(one.started_at, one.ended_at)}: {why}", "dim")
     if len(tries) > most:
         yield safe(f"… and {len(tries) - most} earlier tries", "dim")
+
+
+def _artifacts(view: RunView) -> Iterator["RenderableType"]:
+    most = 20
+    found = [(stage, one, left) for stage in view.stages for one in stage.instances for left in one.artifacts]
+    for stage, one, left in found[:most]:
+        name = f"{stage.id}[{one.index}]" if stage.mapped else stage.id
+        yield safe(f"{name} left {left.name}, {left.size:,} bytes, {left.media_type}", "dim")
+    if len(found) > most:
+        yield safe(f"… and {len(found) - most} more artifacts", "dim")
 
 
 def _why(failure: Failure) -> str:

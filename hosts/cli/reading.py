@@ -18,11 +18,14 @@ from mainspring.ports.names import RunId, StageId
 from mainspring.ports.persistence import RunStore
 from mainspring.ports.records import (
     TERMINAL_RUN_STATUSES,
+    Artifact,
     AttemptRecord,
     Failure,
     Job,
     JobKey,
+    Polling,
     Run,
+    RunFilter,
     RunState,
     StageRecord,
     StageTally,
@@ -30,6 +33,9 @@ from mainspring.ports.records import (
 
 WIDE = 1000
 """Instances of a stage above which they are only counted."""
+
+MOST_RERUNS = 20
+"""So many reruns of a run are told."""
 
 #: Which state stands for a stage whose instances stand differently: the first of these that one of them is in.
 _TELLING = (
@@ -61,7 +67,9 @@ class Instance:
     worker: str | None = None
     lease_until: datetime | None = None
     progress: Progress | None = None
+    polling: Polling | None = None
     failure: Failure | None = None
+    artifacts: tuple[Artifact, ...] = ()
 
 
 @attrs.frozen(kw_only=True)
@@ -76,6 +84,7 @@ class StageView:
     counts: Mapping[str, int]  #: instances by state
     instances: tuple[Instance, ...]  #: none where there are more than ``WIDE``
     tries: tuple[AttemptRecord, ...]  #: attempts that did not end it
+    taken_over: bool = False  #: it completed in the run that this one is a rerun of
 
     @property
     def started_at(self) -> datetime | None:
@@ -98,6 +107,7 @@ class RunView:
     run: Run
     stages: tuple[StageView, ...]
     at: datetime
+    reruns: tuple[RunId, ...] = ()  #: the newest of them, the newest first
 
     @property
     def ended(self) -> bool:
@@ -134,7 +144,15 @@ async def read_run(store: RunStore, run_id: RunId) -> RunView:
         levels[stage["id"]] = 1 + max((levels[above] for above in stage["after"]), default=-1)
     ended = run.status in TERMINAL_RUN_STATUSES
     stages = tuple(_stage(stage, levels[stage["id"]], rows, now, ended=ended) for stage in shape)
-    return RunView(run=run, stages=tuple(sorted(stages, key=lambda stage: stage.level)), at=now)
+    if run.rerun_of is not None:
+        stages = tuple(attrs.evolve(stage, taken_over=_is_older(stage, run)) for stage in stages)
+    later = await store.runs(RunFilter(rerun_of=run_id), limit=MOST_RERUNS)
+    ordered = tuple(sorted(stages, key=lambda stage: stage.level))
+    return RunView(run=run, stages=ordered, at=now, reruns=tuple(one.id for one in later))
+
+
+def _is_older(stage: StageView, run: Run) -> bool:
+    return stage.finished_at is not None and stage.finished_at < run.created_at
 
 
 async def _rows(store: RunStore, run_id: RunId, state: RunState | None, stages: Sequence[StageId]) -> _Rows:
@@ -198,11 +216,12 @@ def _active(job: Job, now: datetime) -> Instance:
         state=str(activity(job, now)),
         attempt=job.attempt,
         max_attempts=job.max_attempts,
-        started_at=job.claimed_at if held else None,
+        started_at=job.polling.since if job.polling is not None else job.claimed_at if held else None,
         available_at=None if held else job.available_at,
         worker=job.worker if held else None,
         lease_until=job.lease_until if held else None,
         progress=_progress(job.progress) if held else None,
+        polling=job.polling,
     )
 
 
@@ -215,6 +234,7 @@ def _ended(row: StageRecord) -> Instance:
         finished_at=row.finished_at,
         worker=row.worker,
         failure=row.failure,
+        artifacts=row.artifacts,
     )
 
 

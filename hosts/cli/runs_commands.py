@@ -1,14 +1,17 @@
-"""``mainspring runs``: look at runs and stop them. None of it needs the code of their workflows."""
+"""``mainspring runs``: look at runs, stop them, begin them anew. Only the last needs the code of their workflows."""
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+import sys
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
 
 from mainspring.engine import Mainspring
+from mainspring.hosts.cli import targets
 from mainspring.hosts.cli.documents import run_document, view_document
 from mainspring.hosts.cli.drawing import drawn_list, drawn_run
 from mainspring.hosts.cli.following import follow
@@ -18,13 +21,14 @@ from mainspring.hosts.cli.reading import RunView, read_run
 from mainspring.hosts.cli.stores import open_existing
 from mainspring.hosts.execution.payloads import Payloads
 from mainspring.hosts.node_worker.logs import configure
+from mainspring.kernel.definition import Workflow
 from mainspring.ports.names import RunId
 from mainspring.ports.records import Run, RunStatus
 from mainspring.ports.trace import without_trace
 
 T = TypeVar("T")
 
-app = typer.Typer(help="Look at runs and stop them.", no_args_is_help=True)
+app = typer.Typer(help="Look at runs, stop them, begin them anew.", no_args_is_help=True)
 
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="The run's id.", show_default=False)]
 
@@ -114,12 +118,76 @@ def cancel(
         note(f"run {run}: {status}")
 
 
-def _with_store(url: str | None, use: Callable[[Mainspring], Awaitable[T]]) -> T:
+@app.command()
+def rerun(
+    *,
+    run: RunArgument,
+    target: Annotated[str, typer.Argument(help="module:name, or path/to/file.py[:name].", show_default=False)],
+    from_stage: Annotated[
+        str | None, typer.Option("--from", metavar="STAGE", help="Default: the first that did not complete.")
+    ] = None,
+    key: Annotated[str | None, typer.Option(help="The new run's: the same once more gives the same run.")] = None,
+    database: Database = None,
+    as_json: AsJson = False,
+) -> None:
+    """Begin a run that has ended anew from one of its stages, as a new run that takes over what completed before."""
+    workflows = targets.every(target)
+
+    async def begin(engine: Mainspring) -> tuple[Run, bool]:
+        handle = await engine.handle(run).rerun(from_stage, key=key)
+        return await handle.describe(), handle.created
+
+    began, created = _with_store(database, begin, workflows)
+    if as_json:
+        print_document({**run_document(began), "created": created})
+    else:
+        note(f"run {began.id}: {'begins' if created else 'had begun'} {run} anew from stage {began.rerun_from}")
+
+
+@app.command()
+def artifact(
+    *,
+    run: RunArgument,
+    stage: Annotated[str, typer.Argument(help="The stage that left it.", show_default=False)],
+    name: Annotated[str, typer.Argument(help="Its name.", show_default=False)],
+    index: Annotated[int, typer.Option(min=0, help="Of a mapped stage's instance.")] = 0,
+    output: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Where to; default: stdout.", show_default=False)
+    ] = None,
+    database: Database = None,
+    as_json: AsJson = False,
+) -> None:
+    """Fetch a file that a stage left beside its output."""
+    if as_json and output is None:
+        raise typer.BadParameter("--json needs --output: stdout is the document's")
+
+    async def read(engine: Mainspring) -> bytes:
+        return await engine.handle(run).artifact(stage, name, index=index)
+
+    content = _with_store(database, read)
+    if output is None:
+        sys.stdout.buffer.write(content)
+        sys.stdout.buffer.flush()
+        return
+    try:
+        output.write_bytes(content)
+    except OSError as error:
+        raise typer.BadParameter(f"{output} cannot be written: {error.strerror}") from error
+    if as_json:
+        document = {"run": run, "stage": stage, "index": index, "name": name}
+        print_document({**document, "file": str(output), "size": len(content)})
+    else:
+        note(f"{output}: {len(content)} bytes")
+
+
+def _with_store(
+    url: str | None, use: Callable[[Mainspring], Awaitable[T]], workflows: Sequence[Workflow[Any, Any]] = ()
+) -> T:
     """Open the store, use it, close it."""
     configure(level="error")
 
     async def main() -> T:
-        async with Mainspring(parts=open_existing(url), worker=False) as engine:
+        async with Mainspring(parts=open_existing(url), worker=False, workflows=workflows) as engine:
             return await use(engine)
 
     return asyncio.run(main())

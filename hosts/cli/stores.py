@@ -24,7 +24,14 @@ def open_for_work(url: str | None) -> "Parts":
     from mainspring.engine import observed, open_parts
 
     said = settings()
-    return observed(open_parts(url or said.database, blobs=said.blobs or None), tracing=said.tracing)
+    parts = open_parts(
+        url or said.database,
+        blobs=said.blobs or None,
+        transport=said.transport or None,
+        scheduler=said.scheduler or None,
+        sinks=said.sinks or None,
+    )
+    return observed(parts, tracing=said.tracing)
 
 
 def open_shared(url: str | None) -> "Parts":
@@ -57,7 +64,7 @@ def open_existing(url: str | None) -> "Parts":
             raise SchemaError(
                 f"there is no store at {told}; start a run or a worker on it, or: mainspring migrate --database {told}"
             )
-    return open_parts(chosen, blobs=said.blobs or None, migrate=False)
+    return open_parts(chosen, blobs=said.blobs or None, transport=said.transport or None, migrate=False)
 
 
 def _refuse_memory(url: str) -> None:
@@ -127,6 +134,8 @@ def examine_store(url: str | None) -> "tuple[str, list[Check]]":
         if not chosen.startswith("sqlite:"):
             open_for_work(chosen)  # says which stores are known
         place, checks = _examine_sqlite(chosen, said.blobs)
+    if said.transport:
+        checks += _examine_transport(said.transport)
     if all(check.verdict is not Verdict.FAILURE for check in checks):
         checks += asyncio.run(_leftovers(chosen))
     return place, checks
@@ -137,23 +146,49 @@ def _examine_postgres(url: str, blobs: str) -> "tuple[str, list[Check]]":
         from mainspring.adapters.sql.postgres_doctor import examine_postgres
     except ImportError as error:
         raise SettingsError("PostgreSQL needs psycopg; run: pip install 'mainspring[postgres]'") from error
-    from mainspring.adapters.filesystem.examining import examine_absence, examine_directory
+    from mainspring.adapters.filesystem.examining import examine_absence
     from mainspring.adapters.sql.postgres_location import locate
     from mainspring.adapters.system import SystemClock
 
     checks = examine_postgres(url, SystemClock())
-    checks.append(examine_directory(Path(blobs), shared=True) if blobs else examine_absence())
+    checks += _examine_blobs(blobs, shared=True) if blobs else [examine_absence()]
     return locate(url).shown, checks
 
 
-def _examine_sqlite(url: str, blobs: str) -> "tuple[str, list[Check]]":
+def _examine_blobs(place: str, *, shared: bool) -> "list[Check]":
     from mainspring.adapters.filesystem.examining import examine_directory
+
+    if not place.startswith("s3://"):
+        return [examine_directory(Path(place.removeprefix("file://")), shared=shared)]
+    try:
+        from mainspring.adapters.aws.s3_doctor import examine_bucket
+    except ImportError as error:
+        raise SettingsError("s3:// needs boto3; run: pip install 'mainspring[aws]'") from error
+    return examine_bucket(place)
+
+
+def _examine_transport(url: str) -> "list[Check]":
+    try:
+        if url.startswith("sqs://"):
+            from mainspring.adapters.aws.sqs_doctor import examine_sqs
+
+            return examine_sqs(url)
+        from mainspring.adapters.rabbitmq.doctor import examine_rabbitmq
+
+        return examine_rabbitmq(url)
+    except ImportError as error:
+        raise SettingsError(
+            f"the transport's library is missing ({error.name}); run: pip install 'mainspring[all]'"
+        ) from error
+
+
+def _examine_sqlite(url: str, blobs: str) -> "tuple[str, list[Check]]":
     from mainspring.adapters.sql.sqlite_doctor import examine_sqlite
     from mainspring.adapters.sql.sqlite_location import locate
 
     path = locate(url).path
     checks = examine_sqlite(url)
-    checks.append(examine_directory(Path(blobs) if blobs else path.with_name(path.name + "-blobs"), shared=False))
+    checks += _examine_blobs(blobs or str(path.with_name(path.name + "-blobs")), shared=False)
     return f"sqlite:///{path}", checks
 
 
@@ -166,7 +201,6 @@ async def _leftovers(url: str) -> "list[Check]":
         try:
             return await leftovers(parts.store)
         finally:
-            await parts.transport.close()
-            await parts.store.close()
+            await parts.close()
     except (PortError, SettingsError) as error:
         return [failed("leftovers", str(error), "mend what it says, then run this again")]

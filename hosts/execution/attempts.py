@@ -1,10 +1,12 @@
 """One attempt: from a leased job to its outcome. Decides nothing about the run; the kernel does, from the outcome."""
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 
 import attrs
 
+from mainspring.hosts.execution.artifacts import Shelf
 from mainspring.hosts.execution.bodies import Bodies, Ended
 from mainspring.hosts.execution.context import AttemptContext
 from mainspring.hosts.execution.failures import failure_of, invalid
@@ -15,10 +17,11 @@ from mainspring.hosts.execution.payloads import Payloads
 from mainspring.hosts.execution.registry import Served
 from mainspring.hosts.execution.reports import Report
 from mainspring.kernel.advance import group
-from mainspring.kernel.commands.attempt_finish import Cancelled, Completed, Failed, Outcome
+from mainspring.kernel.commands.attempt_finish import Cancelled, Completed, Failed, NotReady, Outcome
+from mainspring.kernel.pending import Pending
 from mainspring.kernel.plan import StagePlan
 from mainspring.kernel.stage import Stage
-from mainspring.ports.errors import InvalidValueError, PortError
+from mainspring.ports.errors import InvalidValueError, PortError, Problem
 from mainspring.ports.names import Payload, StageId
 from mainspring.ports.records import Failure, Job, Run, StageStatus
 
@@ -54,10 +57,17 @@ class Attempts:
 
     async def make(self, work: Work) -> Outcome | Released:
         """Call the stage's body on its input; its encoded output, or why there is none."""
+        shelf = Shelf(self._payloads, work.run.id, work.seat.lease_id, asyncio.get_running_loop())
+        try:
+            return await self._made(work, shelf)
+        finally:
+            shelf.close()
+
+    async def _made(self, work: Work, shelf: Shelf) -> Outcome | Released:
         stage, plan = work.served.stage(work.job.stage)
         try:
             upstream = await self._upstream(work)
-            value, context = await self._prepare(work, stage, plan, upstream)
+            value, context = await self._prepare(work, stage, plan, upstream, shelf=shelf)
         except InvalidValueError as error:
             return Failed(failure=invalid(error, "invalid_input"), retryable=False)
         except PortError as error:
@@ -67,7 +77,10 @@ class Attempts:
             return self._told(ended, stage, plan)
         if ended.error is not None:
             return Failed(failure=failure_of(ended.error), retryable=not plan.retry.refuses(ended.error))
-        return await self._completed(work, stage, ended.value)
+        is_pending = isinstance(ended.value, Pending)
+        if is_pending:
+            return await self._not_ready(work, stage, ended.value, shelf)
+        return await self._completed(work, stage, ended.value, shelf)
 
     async def _prepare(
         self,
@@ -75,6 +88,8 @@ class Attempts:
         stage: Stage[Any, Any],
         plan: StagePlan,
         upstream: dict[StageId, tuple[Payload, ...]],
+        *,
+        shelf: Shelf,
     ) -> tuple[Any, AttemptContext]:
         run_input = await self._payloads.text(work.run.input)
         config = None if work.run.config is None else await self._payloads.text(work.run.config)
@@ -89,14 +104,33 @@ class Attempts:
             config=config,
             deadline=None if plan.timeout is None else self._parts.clock.now() + plan.timeout,
             on_progress=work.report.progress,
+            shelf=shelf,
         )
         if stage.config_type is not None:
             _ = context.config  # a config that does not fit fails the attempt before the body is called
-        value = None
-        if stage.takes_input:
-            text = await self._input_text(work, plan, upstream, run_input)
-            value = self._payloads.codec.decode(text, stage.input_type, f"input of stage {stage.id}")
-        return value, context
+        return await self._argument(work, stage, plan, upstream, run_input=run_input), context
+
+    async def _argument(
+        self,
+        work: Work,
+        stage: Stage[Any, Any],
+        plan: StagePlan,
+        upstream: dict[StageId, tuple[Payload, ...]],
+        *,
+        run_input: Payload,
+    ) -> Any:
+        """The body's input; for a check the state it left."""
+        decode, polling = self._payloads.codec.decode, work.job.polling
+        if polling is not None:
+            if stage.check is None:
+                told = "it waits for its check, but here it is declared without one; bring back poll=, then rerun it"
+                raise InvalidValueError(f"stage {stage.id}", (Problem("$", told),))
+            text = await self._payloads.text(polling.state)
+            return decode(text, stage.check.state_type, f"state of stage {stage.id}")
+        if not stage.takes_input:
+            return None
+        text = await self._input_text(work, plan, upstream, run_input)
+        return decode(text, stage.input_type, f"input of stage {stage.id}")
 
     async def _input_text(
         self, work: Work, plan: StagePlan, upstream: dict[StageId, tuple[Payload, ...]], run_input: Payload
@@ -144,9 +178,10 @@ class Attempts:
         self, work: Work, stage: Stage[Any, Any], plan: StagePlan, context: AttemptContext, value: Any
     ) -> Ended:
         limit = self._maximum if plan.timeout is None else plan.timeout.total_seconds()
-        body = stage.body
-        arguments = (context, value) if stage.takes_input else (context,)
-        if stage.is_async:
+        check = None if work.job.polling is None else stage.check
+        body, is_async = (stage.body, stage.is_async) if check is None else (check.body, check.is_async)
+        arguments = (context, value) if check is not None or stage.takes_input else (context,)
+        if is_async:
             return await self._bodies.call_async(work.seat, limit, lambda: body(*arguments), work.report.wait)
         return await self._bodies.call_plain(work.seat, limit, lambda: body(*arguments), work.report.wait)
 
@@ -168,7 +203,28 @@ class Attempts:
             case Stop.LEASE_LOST | Stop.SHUTDOWN | None as reason:
                 return Released(reason=reason or Stop.SHUTDOWN, called=ended.called)
 
-    async def _completed(self, work: Work, stage: Stage[Any, Any], value: Any) -> Outcome:
+    async def _not_ready(self, work: Work, stage: Stage[Any, Any], pending: "Pending[Any]", shelf: Shelf) -> Outcome:
+        payloads, subject = self._payloads, f"state of stage {stage.id}"
+        try:
+            if stage.check is None:
+                told = "a body may return Pending where its stage has a check; declare it with @stage(poll=check)"
+                raise InvalidValueError(f"output of stage {stage.id}", (Problem("$", told),))
+            if shelf.names:
+                told = (
+                    f"a call that returns Pending leaves none, but it left {shelf.names[0]!r}: leave them in the check,"
+                    " in the call that returns the output"
+                )
+                raise InvalidValueError(f"artifacts of stage {stage.id}", (Problem("$", told),))
+            text = payloads.codec.encode(pending.state, subject)
+            payloads.codec.decode(text, stage.check.state_type, subject)
+            state = text if payloads.is_small(text) else await payloads.spill(text, work.run.id, work.seat.lease_id)
+        except InvalidValueError as error:
+            return Failed(failure=invalid(error, "invalid_output"), retryable=False)
+        except PortError as error:
+            return Failed(failure=failure_of(error, code="unavailable"))
+        return NotReady(state=state, every=pending.every, until=pending.until)
+
+    async def _completed(self, work: Work, stage: Stage[Any, Any], value: Any, shelf: Shelf) -> Outcome:
         payloads, subject = self._payloads, f"output of stage {stage.id}"
         owner = work.seat.lease_id
         try:
@@ -180,8 +236,9 @@ class Attempts:
                 plain = payloads.codec.decode(text, list[Any], subject)  # a tuple or a set is a list by now
                 elements = await payloads.stored_elements(plain, work.run.id, owner, subject)
             output = text if payloads.is_small(text) else await payloads.spill(text, work.run.id, owner)
+            artifacts = await shelf.taken()
         except InvalidValueError as error:
             return Failed(failure=invalid(error, "invalid_output"), retryable=False)
         except PortError as error:
             return Failed(failure=failure_of(error, code="unavailable"))
-        return Completed(output=output, elements=elements)
+        return Completed(output=output, elements=elements, artifacts=artifacts)

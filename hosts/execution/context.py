@@ -1,13 +1,14 @@
 """AttemptContext: the ``kernel.context.Context`` that bodies are called with."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
 import structlog
 
+from mainspring.hosts.execution.artifacts import Shelf
 from mainspring.hosts.execution.live import Seat
 from mainspring.hosts.execution.payloads import Payloads
 from mainspring.hosts.execution.registry import Served
@@ -23,7 +24,7 @@ _UNSET: Any = object()
 
 
 class AttemptContext:
-    """One attempt as its body sees it. Reads are plain memory; nothing here waits."""
+    """One attempt as its body sees it. Reads are plain memory; nothing but ``artifact`` waits."""
 
     def __init__(
         self,
@@ -38,6 +39,7 @@ class AttemptContext:
         config: Payload | None,
         deadline: datetime | None,
         on_progress: Callable[[float, float | None, str], None],
+        shelf: Shelf,
     ) -> None:
         self._run = run
         self._job = job
@@ -49,6 +51,7 @@ class AttemptContext:
         self._config_text = config
         self._deadline = deadline
         self._on_progress = on_progress
+        self._shelf = shelf
         self._run_input: Any = _UNSET
         self._config: Any = _UNSET
 
@@ -142,6 +145,12 @@ class AttemptContext:
         mapped = {stage.id for stage in self._served.plan.stages.values() if stage.mapped}
         outputs = {stage: self.outputs(stage) if stage in mapped else self.output(stage) for stage in self._upstream}
         return MappingProxyType(outputs)
+
+    def artifact(
+        self, name: str, content: bytes | bytearray | memoryview, *, media_type: str = "application/octet-stream"
+    ) -> Awaitable[None]:
+        """Leave a file beside the output."""
+        return self._shelf.put(name, content, media_type)
 
     def progress(self, done: float, total: float | None = None, message: str = "") -> None:
         """Tell how far it is."""

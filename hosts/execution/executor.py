@@ -5,6 +5,7 @@ Shared by every host. It keeps no timers of its own but those of the attempts un
 
 import asyncio
 from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
 from typing import TypeVar
 
 import structlog
@@ -25,6 +26,7 @@ from mainspring.kernel.commands.attempt_finish import (
     Completed,
     Failed,
     FinishAttempt,
+    NotReady,
     Outcome,
 )
 from mainspring.kernel.commands.job_release import ReleaseJob
@@ -33,6 +35,7 @@ from mainspring.kernel.dispatcher import Dispatcher
 from mainspring.ports.errors import (
     ContendedError,
     LeaseLostError,
+    MainspringError,
     PortError,
     ReadOnlyError,
     StoreFullError,
@@ -173,7 +176,7 @@ class Executor:
         if isinstance(outcome, Completed) and not plan.stages[job.stage].mapped:
             box.keep_output(job.stage, outcome.output)  # only what is on record may reach the stages that follow
         self.finished += 1
-        word = "retrying" if finished.will_retry else type(outcome).__name__.lower()
+        word = _word(outcome, finished)
         await self._tell(job, finished, box, word)
         return finished.job, word
 
@@ -221,8 +224,10 @@ class Executor:
         )
         if finished.due:
             await self.send(finished.due)
-        elif self.on_postponed is not None and (finished.will_retry or word == "suspended"):
-            self.on_postponed()
+        if finished.later is not None:
+            await self.send_later(job.key, finished.later)
+            if self.on_postponed is not None:
+                self.on_postponed()
         if over:
             if box.holders > 1:
                 for seat in self.live.of_run(job.run_id):
@@ -239,12 +244,16 @@ class Executor:
         except PortError as error:
             logger.warning("end_not_told", run=run_id, error=str(error))
 
-    async def send(self, due: Sequence[JobKey]) -> None:
-        """Hint that jobs are due. A hint that cannot be sent costs latency only."""
+    async def send(self, due: Sequence[JobKey], after: timedelta = timedelta(0)) -> None:
+        """Hint that jobs are due, or will be after some time. A hint that cannot be sent costs latency only."""
         try:
-            await self._parts.transport.send([Pointer.to(key) for key in due])
-        except PortError as error:
+            await self._parts.transport.send([Pointer.to(key) for key in due], max(after, timedelta(0)))
+        except MainspringError as error:  # of any kind: what it tells of is on record
             logger.warning("hint_not_sent", error=str(error))
+
+    async def send_later(self, key: JobKey, due: datetime) -> None:
+        """Hint that the job is due at a moment; as ``send``."""
+        await self.send([key], due - self._parts.clock.now())
 
     async def release(self, job: Job) -> None:
         """Give the job back, its attempt refunded."""
@@ -257,9 +266,18 @@ class Executor:
             await self.send([job.key])
 
 
+def _word(outcome: Outcome, finished: AttemptFinished) -> str:
+    """How the attempt ended, in a word."""
+    if finished.will_retry:
+        return "retrying"
+    if finished.suspended:
+        return "suspended"
+    return "failed" if isinstance(outcome, NotReady) else type(outcome).__name__.lower()
+
+
 def _fresh_state(run: Run, served: Served) -> RunState | None:
     """The state of a run that has not moved since its creation is known without reading; else None."""
-    if run.revision > 0 or served.first_tallies is None:
+    if run.revision > 0 or run.rerun_of is not None or served.first_tallies is None:
         return None
     return RunState(run=run, stages=served.first_tallies)
 

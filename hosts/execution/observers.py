@@ -3,7 +3,7 @@
 from collections.abc import Generator, Sequence
 from contextlib import ExitStack, contextmanager
 
-from mainspring.ports.names import WorkflowId
+from mainspring.ports.names import SinkName, WorkflowId
 from mainspring.ports.observer import AttemptWatch, Observer
 from mainspring.ports.records import Job, Lease, Run
 
@@ -41,10 +41,10 @@ class Observers:
         for one in self._observers:
             one.committed(finishes, seconds)
 
-    def relayed(self, published: int, postponed: int, dead: int) -> None:
+    def relayed(self, sink: SinkName, published: int, postponed: int, dead: int) -> None:
         """Tell of a batch of events."""
         for one in self._observers:
-            one.relayed(published, postponed, dead)
+            one.relayed(sink, published, postponed, dead)
 
 
 class _Watches:

@@ -22,8 +22,8 @@ class Payloads:
 
     def __init__(self, codec: Codec, blobs: BlobStore, limits: Limits) -> None:
         self.codec = codec
+        self.limits = limits
         self._blobs = blobs
-        self._limits = limits
 
     async def store(self, value: Any, run_id: RunId, owner: str, subject: str) -> Payload:
         """The value's payload; large text is put under ``<run id>/<owner>/<sha256>`` first.
@@ -39,7 +39,7 @@ class Payloads:
 
     def is_small(self, text: Payload) -> bool:
         """Whether the text may stand in a row."""
-        limit = self._limits.inline
+        limit = self.limits.inline
         return len(text) * 4 <= limit or len(text.encode()) <= limit
 
     async def spill(self, text: Payload, run_id: RunId, owner: str) -> Payload:
@@ -48,6 +48,22 @@ class Payloads:
         key = BlobKey(f"{quote(run_id, safe='')}/{quote(owner, safe='')}/{hashlib.sha256(content).hexdigest()}")
         await self._blobs.put(key, content)
         return Payload(_REFERENCE + key)
+
+    async def put(self, key: BlobKey, content: bytes) -> None:
+        """Put bytes of any kind into the blob store.
+
+        Raises:
+            PortError: not stored.
+        """
+        await self._blobs.put(key, content)
+
+    async def get(self, key: BlobKey) -> bytes:
+        """Bytes from the blob store.
+
+        Raises:
+            PortError: the blob is not there.
+        """
+        return await self._blobs.get(key)
 
     async def text(self, payload: Payload) -> Payload:
         """The payload's JSON text, fetched from the blob store if it is a reference.
@@ -74,8 +90,8 @@ class Payloads:
             found = type(value).__name__
             raise InvalidValueError(subject, (Problem("$", f"expected a list to map over, found {found}"),))
         items: list[Any] = list(value)  # pyright: ignore[reportUnknownArgumentType]
-        if len(items) > self._limits.elements:
-            most = f"at most {self._limits.elements:,} elements can be mapped over, found {len(items):,}"
+        if len(items) > self.limits.elements:
+            most = f"at most {self.limits.elements:,} elements can be mapped over, found {len(items):,}"
             raise InvalidValueError(subject, (Problem("$", most),))
         return [self.codec.encode(item, f"{subject}, element {index}") for index, item in enumerate(items)]
 

@@ -6,13 +6,15 @@ from mainspring.hosts.execution.executor import Executor
 from mainspring.hosts.execution.live import Stop
 from mainspring.hosts.execution.parts import Parts
 from mainspring.hosts.node_worker.claiming import Claiming
+from mainspring.hosts.node_worker.relaying import relay_for_ever
 from mainspring.hosts.node_worker.settings import WorkerSettings
 from mainspring.hosts.node_worker.waiting import BackOff
+from mainspring.hosts.upkeep.announcer import Announcer
 from mainspring.hosts.upkeep.collector import Collector
-from mainspring.hosts.upkeep.relay import Relay
 from mainspring.hosts.upkeep.sweeper import Sweeper
 from mainspring.hosts.upkeep.ticks import Upkeep
-from mainspring.ports.event_sink import EventSink
+from mainspring.kernel.outlets import Outlet
+from mainspring.ports.names import SinkName
 
 
 class Chores:
@@ -23,7 +25,8 @@ class Chores:
         self._executor = executor
         self._claiming = claiming
         self._settings = settings
-        self._upkeep = Upkeep(parts.store, executor.dispatch)
+        tell = executor.send_later if parts.transport.carries_pointers else None
+        self._upkeep = Upkeep(parts.store, executor.dispatch, tell)
         self._collector = Collector(parts.store, parts.blobs)
         timing = settings.timing
         self.sweeper = Sweeper(parts.store, parts.blobs, runs=timing.retention, answers=timing.answer_retention)
@@ -63,6 +66,19 @@ class Chores:
         """The interval in seconds, jittered, so that a fleet does not march in step."""
         return self._settings.timing.reap.total_seconds() * (0.5 + self._parts.ids.random())
 
+    async def announce_loop(self) -> None:
+        """Tell again of jobs that are due and that nobody took, for ever."""
+        announcer = Announcer(self._parts.store, self._parts.transport)
+        pause = BackOff(self._parts.ids.random())
+        while True:
+            await asyncio.sleep(max(pause.seconds, self._reap_interval()))
+            try:
+                await announcer.tick()
+            except Exception as error:  # noqa: BLE001  likewise
+                pause.failed("announce_failed", error)
+            else:
+                pause.went_well()
+
     async def collect_loop(self) -> None:
         """Delete orphaned blobs for ever."""
         every = self._settings.timing.collect.total_seconds()
@@ -89,24 +105,6 @@ class Chores:
             else:
                 pause.went_well()
 
-    async def relay_loop(self, sink: EventSink) -> None:
-        """Publish for ever."""
-        parts = self._parts
-        batch = self._settings.relay_batch
-        lease_id, dispatcher = parts.ids.new_lease_id(), self._executor.dispatcher
-        relay = Relay(parts.store, dispatcher, sink, lease_id, batch=batch, observer=parts.observer)
-        every = self._settings.relay_poll.total_seconds()
-        pause = BackOff(parts.ids.random())
-        try:
-            while True:
-                published = 0
-                try:
-                    settled = await relay.tick()
-                    published = 0 if settled is None else settled.published
-                    pause.went_well()
-                except Exception as error:  # noqa: BLE001  likewise
-                    pause.failed("relay_failed", error)
-                if not published:
-                    await asyncio.sleep(max(pause.seconds, every * (0.75 + 0.5 * parts.ids.random())))
-        finally:
-            await relay.close()
+    async def relay_loop(self, name: SinkName, outlet: Outlet) -> None:
+        """Publish to one sink for ever."""
+        await relay_for_ever(self._parts, self._executor.dispatcher, self._settings, name, outlet)

@@ -4,7 +4,8 @@ A claim under way is never abandoned: its rows are worked off, or given back whe
 """
 
 import asyncio
-from asyncio import Event, Task
+from asyncio import Task
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import structlog
@@ -13,10 +14,10 @@ from mainspring.hosts.execution.executor import Executor
 from mainspring.hosts.execution.parts import Parts
 from mainspring.hosts.execution.registry import WorkflowRegistry
 from mainspring.hosts.node_worker.settings import WorkerSettings
-from mainspring.hosts.node_worker.waiting import BackOff, either, unless, within
+from mainspring.hosts.node_worker.waiting import BackOff, Bell, either, unless, within
 from mainspring.ports.errors import MainspringError, PortError
 from mainspring.ports.names import WorkerId
-from mainspring.ports.records import Hint, Lease
+from mainspring.ports.records import Hint, JobKey, Lease
 
 logger = structlog.get_logger("mainspring.worker")
 
@@ -47,12 +48,12 @@ class Claiming:
         executor: Executor,
         settings: WorkerSettings,
         worker: WorkerId,
-        stopping: Event,
+        stopping: Bell,
     ) -> None:
         self.running: dict[Task[None], None] = {}  #: attempts under way, oldest first
-        self.slot_free = Event()
-        self.replan = Event()
-        self.heard = Event()  #: somebody changed something while attempts are under way: perhaps one of their runs
+        self.slot_free = Bell()
+        self.replan = Bell()
+        self.heard = Bell()  #: somebody changed something while attempts are under way: perhaps one of their runs
         self.fenced = False  #: heartbeats fail: nothing new is claimed
         self.answered = False  #: the newest claim was answered, with jobs or without
         self._parts = parts
@@ -88,13 +89,11 @@ class Claiming:
                 await within(self.slot_free, MOMENT.total_seconds())
                 self._wanted = 1
                 continue
-            if self._executor.stuck >= self._settings.max_stuck:
-                msg = f"{self._executor.stuck} bodies would not end; draining and exiting"
-                raise StuckBodiesError(msg)
+            self._check_stuck()
             if claims:
                 limit = min(free, share)
                 try:
-                    claimed = await self._claim(limit)
+                    claimed = len(await self._claim(limit))
                 except PortError as error:
                     self.answered = False
                     pause.failed("claim_failed", error)
@@ -109,14 +108,22 @@ class Claiming:
                     continue
             claims = await self._wait_for_work(claimed=claims)
 
-    async def _claim(self, limit: int) -> int:
+    def _check_stuck(self) -> None:
+        if self._executor.stuck >= self._settings.max_stuck:
+            msg = f"{self._executor.stuck} bodies would not end; draining and exiting"
+            raise StuckBodiesError(msg)
+
+    async def _claim(self, limit: int, only: Sequence[JobKey] | None = None) -> list[Lease]:
+        """Claim and begin to work; what was claimed. A claim that meets a stop is given back, and counts as nothing."""
         length = self._settings.timing.lease
         loop = asyncio.get_running_loop()
         began = loop.time()
-        leases = await self._parts.store.claim(self._registry.routes(), limit=limit, length=length, worker=self._worker)
+        leases = await self._parts.store.claim(
+            self._registry.routes(), limit=limit, length=length, worker=self._worker, only=only
+        )
         if self._stopping.is_set():
             await asyncio.gather(*(self._executor.release(lease.job) for lease in leases))
-            return 0
+            return []
         if self._parts.observer is not None:
             self._parts.observer.claimed(leases, loop.time() - began)
         until = began + length.total_seconds()
@@ -124,7 +131,7 @@ class Claiming:
             task = loop.create_task(self._work(lease, until), name=f"attempt {lease.job.run_id}/{lease.job.stage}")
             self.running[task] = None
             task.add_done_callback(self._done)
-        return len(leases)
+        return leases
 
     async def _work(self, lease: Lease, until: float) -> None:
         loop = asyncio.get_running_loop()

@@ -199,8 +199,7 @@ async def close_parts(parts: Parts) -> None:
     """Close the store and what goes with it, within a bounded time."""
     try:
         async with asyncio.timeout(_CLOSING):
-            await parts.transport.close()
-            await parts.store.close()
+            await parts.close()
     except (PortError, TimeoutError) as error:
         logger.warning("store_not_closed", error=str(error) or type(error).__name__)
 

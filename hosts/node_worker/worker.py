@@ -18,8 +18,10 @@ from mainspring.hosts.execution.registry import WorkflowRegistry
 from mainspring.hosts.node_worker.chores import Chores
 from mainspring.hosts.node_worker.claiming import Claiming
 from mainspring.hosts.node_worker.heartbeat import CLOCK_PATIENCE, Heartbeat
+from mainspring.hosts.node_worker.pointed import PointedClaiming
 from mainspring.hosts.node_worker.settings import WorkerSettings
-from mainspring.hosts.node_worker.waiting import BackOff, unless, within
+from mainspring.hosts.node_worker.waiting import BackOff, Bell, unless, within
+from mainspring.kernel.outlets import register
 from mainspring.ports.errors import MainspringError, PortError
 from mainspring.ports.names import RunId, WorkerId
 
@@ -45,9 +47,10 @@ class Worker:
         self.executor = Executor(parts, registry, settings.timing, on_ended)
         self._parts = parts
         self._registry = registry
-        self._stopping = Event()
-        self._hurry = Event()
-        self._claiming = Claiming(
+        self._stopping = Bell()
+        self._hurry = Bell()
+        claiming = PointedClaiming if parts.transport.carries_pointers else Claiming
+        self._claiming = claiming(
             parts=parts,
             registry=registry,
             executor=self.executor,
@@ -78,10 +81,12 @@ class Worker:
         loops = [_spawn(self._heartbeat.loop(), "heartbeat"), _spawn(self._chores.upkeep_loop(), "upkeep")]
         if self.settings.timing.collect > timedelta(0):
             loops.append(_spawn(self._chores.collect_loop(), "collect"))
+        if self._parts.transport.carries_pointers:
+            loops.append(_spawn(self._chores.announce_loop(), "announce"))
         if self._chores.sweeper.has_work:
             loops.append(_spawn(self._chores.sweep_loop(), "sweep"))
-        if self._parts.sink is not None:
-            loops.append(_spawn(self._chores.relay_loop(self._parts.sink), "relay"))
+        for name, outlet in self._parts.outlets.items():
+            loops.append(_spawn(self._chores.relay_loop(name, outlet), f"relay {name}"))
         stop = _spawn(_set(self._stopping), "stop")
         logger.info("worker_started", worker=self.id, routes=list(self._registry.routes()))
         died: list[Task[None]] = []
@@ -145,12 +150,16 @@ class Worker:
         while not self._stopping.is_set():
             try:
                 async with asyncio.timeout(CLOCK_PATIENCE):
-                    await unless(self._stopping, self._parts.refresh_clock(), None)
+                    await unless(self._stopping, self._settle_in(), None)
                 break
             except (PortError, TimeoutError) as error:
                 pause.failed("clock_not_set", error)
                 await within(self._stopping, pause.seconds)
         return not self._stopping.is_set()
+
+    async def _settle_in(self) -> None:
+        await self._parts.refresh_clock()
+        await register(self._parts.store, self._parts.outlets)
 
     async def _drain(self, claiming: "Task[None]") -> None:
         """A claim under way comes back; bodies get the grace, then are told to end and their jobs are given back."""

@@ -4,6 +4,7 @@ Wrapped by thin entry points (one per kind of message). Imports execution, upkee
 no web framework, no migrations, no broker client.
 """
 
-from mainspring.hosts.serverless.host import Budget, MaintenanceReport, ProcessReport, ServerlessHost
+from mainspring.hosts.serverless.host import MaintenanceReport, ProcessReport, ServerlessHost
+from mainspring.hosts.serverless.working import Budget
 
 __all__ = ["Budget", "MaintenanceReport", "ProcessReport", "ServerlessHost"]

@@ -1,8 +1,9 @@
 """Handlers for invocations: work on one pointer, on what is available, and one bounded round of upkeep."""
 
 import asyncio
+import math
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TypeVar
 
@@ -13,22 +14,27 @@ from mainspring.hosts.execution.executor import Executor
 from mainspring.hosts.execution.live import Stop
 from mainspring.hosts.execution.parts import Parts, Timing
 from mainspring.hosts.execution.registry import WorkflowRegistry
+from mainspring.hosts.serverless.pointed import Pointed
+from mainspring.hosts.serverless.working import NOT_BEGUN, Budget, Working
+from mainspring.hosts.upkeep import announcer
+from mainspring.hosts.upkeep.announcer import Announcer
 from mainspring.hosts.upkeep.collector import Collector
-from mainspring.hosts.upkeep.relay import Relay
+from mainspring.hosts.upkeep.publishing import Publishing
 from mainspring.hosts.upkeep.sweeper import Sweeper
 from mainspring.hosts.upkeep.ticks import Upkeep
-from mainspring.ports.names import LeaseId, RunId, WorkerId
-from mainspring.ports.records import JobKey, Lease, Pointer
+from mainspring.ports.errors import PortError
+from mainspring.ports.names import RunId
+from mainspring.ports.persistence import ANNOUNCED_AFTER
+from mainspring.ports.records import JobKey, Pointer
 
 T = TypeVar("T")
 
 logger = structlog.get_logger("mainspring.serverless")
 
-WHOLE = 0.9
-"""Share of an invocation that counts as the whole of it."""
+_ASKING = timedelta(seconds=5)
+"""The scheduler may take so long to be asked."""
 
-Budget = Callable[[], timedelta]
-"""How much of the invocation's time is left."""
+_PROMPT = 0.02  # seconds, for an answer on a connection that is open
 
 
 @attrs.frozen(kw_only=True)
@@ -51,6 +57,7 @@ class MaintenanceReport:
     dead: int
     collected: int  #: orphaned blobs that were deleted
     swept: int  #: runs that were deleted, having ended long enough ago
+    announced: int = 0  #: jobs that are due and of which the transport was told again
 
 
 class ServerlessHost:
@@ -75,14 +82,24 @@ class ServerlessHost:
         chosen = timing or Timing()
         # a body that does not listen must not carry the invocation past its end
         self._timing = attrs.evolve(chosen, cancel_grace=min(chosen.cancel_grace, margin / 2))
-        self._reserve = margin + self._timing.cancel_grace  #: with less time left, nothing is begun
         self._executor = Executor(parts, registry, self._timing)
-        self._upkeep = Upkeep(parts.store, self._executor.dispatch)
+        self._working = Working(
+            parts,
+            registry,
+            self._executor,
+            name=name,
+            margin=margin,
+            reserve=margin + self._timing.cancel_grace,
+            concurrency=concurrency,
+        )
+        self._pointed = Pointed(parts, registry, self._working)
+        tell = self._executor.send_later if parts.transport.carries_pointers else None
+        self._upkeep = Upkeep(parts.store, self._executor.dispatch, tell)
+        self._announcer = Announcer(parts.store, parts.transport) if parts.transport.carries_pointers else None
+        self._publishing = Publishing(parts.store, self._executor.dispatcher, parts.outlets, parts.ids, parts.observer)
         self._collector = Collector(parts.store, parts.blobs)
         self._sweeper = Sweeper(parts.store, parts.blobs, runs=chosen.retention, answers=chosen.answer_retention)
-        self._longest = timedelta(0)  #: time that was left at the beginning of any work so far
         self._collected_at: datetime | None = None
-        self._worker = WorkerId(f"{name}-{parts.ids.new_lease_id()[:8]}")
         self._margin = margin
         self._concurrency = concurrency
 
@@ -96,12 +113,27 @@ class ServerlessHost:
             PortError: the store failed: the message must come again.
         """
         budget = remaining or self._default_budget()
-        if budget() <= self._reserve:
+        if not self._working.has_time(budget):
             return "nothing"
-        await self._parts.refresh_clock()
-        key = JobKey(pointer.run_id, pointer.stage, pointer.index)
-        outcomes = await self._work([key], 1, budget)
+        await self.refresh_clock()
+        outcomes = await self._work(1, budget, [pointer.key])
         return outcomes[0] if outcomes else "nothing"
+
+    async def handle_jobs(self, pointers: Sequence[Pointer], remaining: Budget | None = None) -> dict[JobKey, str]:
+        """Work on the jobs that messages point at, claimed in one write, a few at a time; a word for each.
+
+        The messages of those whose word is among ``pointed.AGAIN`` must come again. Any other may be acknowledged,
+        whatever became of its attempt: from a durable claim on, the job's row carries it.
+
+        Raises:
+            PortError: the store does not answer: every message must come again.
+        """
+        budget = remaining or self._default_budget()
+        keys = sorted({pointer.key for pointer in pointers})
+        if not keys or not self._working.has_time(budget):
+            return dict.fromkeys(keys, NOT_BEGUN)
+        await self.refresh_clock()
+        return await self._pointed.handle(keys, budget)
 
     async def process_available_jobs(self, max_jobs: int, remaining: Budget | None = None) -> ProcessReport:
         """Claim and work off up to ``max_jobs`` jobs, a few at a time, while there are any and time is left.
@@ -110,11 +142,10 @@ class ServerlessHost:
             PortError: the store failed before anything was claimed.
         """
         budget = remaining or self._default_budget()
-        await self._parts.refresh_clock()
+        await self.refresh_clock()
         outcomes: list[str] = []
-        while len(outcomes) < max_jobs and budget() > self._reserve:
-            limit = min(self._concurrency, max_jobs - len(outcomes))
-            done = await self._work(None, limit, budget)
+        while len(outcomes) < max_jobs and self._working.has_time(budget):
+            done = await self._work(min(self._concurrency, max_jobs - len(outcomes)), budget)
             outcomes += done
             if not done or str(Stop.SHUTDOWN) in done:  # what was given back must not be taken again
                 break
@@ -123,38 +154,52 @@ class ServerlessHost:
     async def run_maintenance_tick(self, remaining: Budget | None = None) -> MaintenanceReport:
         """One bounded round of upkeep: reap, expire, publish; each part's failure leaves the others their turn.
 
-        Asks the scheduler, where there is one, for the next tick that will be needed; and while there is time left,
-        deletes runs and answers that are old enough, and collects orphaned blobs if that was not done lately.
+        Asks the scheduler, where there is one, for the next tick that will be needed, before anything that may be slow;
+        and while there is time left, tells the queue again of jobs that nobody took, deletes runs and answers that are
+        old enough, and collects orphaned blobs if that was not done lately.
 
         Raises:
             PortError: the store did not tell its time: nothing was done.
         """
         budget = remaining or self._default_budget()
-        await self._parts.refresh_clock()
+        await self.refresh_clock()
         reaped: list[JobKey] = await self._part("reap", self._upkeep.reap(), [])
         expired: list[RunId] = await self._part("expire", self._upkeep.expire(), [])
-        published = dead = 0
-        if self._parts.sink is not None:
-            relay = Relay(
-                self._parts.store, self._executor.dispatcher, self._parts.sink, self._parts.ids.new_lease_id()
-            )
-            while budget() > self._margin:
-                settled = await self._part("relay", relay.tick(), None)
-                if settled is None:
-                    break
-                published += settled.published
-                dead += settled.dead
-                if not settled.published:
-                    break
-            await self._part("relay", relay.close(), None)
-        await self._ask_for_next_tick()
+        await self._within(min(_ASKING, budget()), self._ask_for_next_tick(), None)
+        published, dead = await self._publishing.round(lambda: budget() - self._margin)
+        announced = 0
+        if self._announcer is not None and budget() > self._margin:
+            tick = self._announcer.tick(lambda: budget() > self._margin)
+            announced = await self._part("announce", self._within(budget() - self._margin, tick, 0), 0)
         swept = 0
         if self._sweeper.has_work and budget() > self._margin:
             swept = await self._part("sweep", self._sweeper.round(lambda: budget() > self._margin), 0)
         collected = await self._collect(budget)
         return MaintenanceReport(
-            reaped=len(reaped), expired=len(expired), published=published, dead=dead, collected=collected, swept=swept
+            reaped=len(reaped),
+            expired=len(expired),
+            published=published,
+            dead=dead,
+            collected=collected,
+            swept=swept,
+            announced=announced,
         )
+
+    async def refresh_clock(self) -> None:
+        """Ask for the store's time, before anything else: a connection may not have outlived the pause.
+
+        Raises:
+            PortError: the store does not answer, not even on a new connection.
+        """
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        try:
+            await self._parts.refresh_clock()
+        except PortError as error:
+            logger.info("store_asked_again", error=str(error))
+            began = -math.inf
+        if loop.time() - began > _PROMPT:  # the clock is ahead by as long as an answer takes: so long, to connect
+            await self._parts.refresh_clock()
 
     def close(self) -> None:
         """Let idle body threads end."""
@@ -165,49 +210,28 @@ class ServerlessHost:
         until = loop.time() + self._timing.attempt_maximum.total_seconds()
         return lambda: timedelta(seconds=until - loop.time())
 
-    async def _work(self, only: Sequence[JobKey] | None, limit: int, budget: Budget) -> list[str]:
-        loop = asyncio.get_running_loop()
-        left = budget()
-        self._longest = max(self._longest, left)
-        began = loop.time()
-        length = left + self._margin
-        leases = await self._parts.store.claim(
-            self._registry.routes(), limit=limit, length=length, worker=self._worker, only=only
-        )
-        if not leases:
-            return []
-        until = began + length.total_seconds()
-        mine = {lease.lease_id for lease in leases}
-        last_call = left - self._reserve
-        out_of_time = loop.call_later(max(0.0, last_call.total_seconds()), self._hand_back, mine)
-        try:
-            return list(await asyncio.gather(*(self._execute(lease, until, budget) for lease in leases)))
-        finally:
-            out_of_time.cancel()
-
-    async def _execute(self, lease: Lease, until: float, budget: Budget) -> str:
-        try:
-            return await self._executor.execute(lease, until, lambda: budget() > self._reserve)
-        except Exception:  # ours; the lease runs out and the job is made again
-            logger.exception("attempt_crashed", run=lease.job.run_id, stage=lease.job.stage)
-            return "crashed"
-
-    def _hand_back(self, leases: set[LeaseId]) -> None:
-        """The invocation's time is nearly over: give its jobs back in time.
-
-        An attempt that had a whole invocation counts as timed out: given back, it would come again for ever.
-        """
-        now = asyncio.get_running_loop().time()
-        whole = WHOLE * (self._longest - self._reserve).total_seconds()
-        for seat in self._executor.live:
-            if seat.lease_id in leases:
-                seat.tell(Stop.OUT_OF_TIME if now - seat.began >= whole else Stop.SHUTDOWN)
+    async def _work(self, limit: int, budget: Budget, only: Sequence[JobKey] | None = None) -> list[str]:
+        until = self._working.until(budget)
+        leases = await self._working.claim(limit, budget, only)
+        return list((await self._working.work(leases, until, budget)).values())
 
     async def _part(self, name: str, part: Awaitable[T], otherwise: T) -> T:
         try:
             return await part
         except Exception as error:  # noqa: BLE001  a part that raises leaves the others their turn
             logger.warning("maintenance_failed", part=name, error=f"{type(error).__name__}: {error}")
+            return otherwise
+
+    async def _within(self, time: timedelta, part: Awaitable[T], otherwise: T) -> T:
+        """The part's answer, unless it takes longer."""
+        limit = asyncio.timeout(max(0.0, time.total_seconds()))
+        try:
+            async with limit:
+                return await part
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            logger.warning("maintenance_cut_short", seconds=time.total_seconds())
             return otherwise
 
     async def _collect(self, budget: Budget) -> int:
@@ -227,6 +251,10 @@ class ServerlessHost:
         upkeep = await self._part("next", self._upkeep.next_due(), None)
         routes = self._registry.routes()
         job = await self._part("next", self._parts.store.next_due(routes), None)
+        now = self._parts.clock.now()
+        if job is not None and self._announcer is not None:  # a message tells of it; a tick only if none does
+            unheard = job + ANNOUNCED_AFTER
+            job = unheard if unheard > now else now + announcer.AGAIN
         moments = [moment for moment in (upkeep, job) if moment is not None]
         if moments:
-            await self._part("next", scheduler.wake_at(max(min(moments), self._parts.clock.now())), None)
+            await self._part("next", scheduler.wake_at(max(min(moments), now)), None)

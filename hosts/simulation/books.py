@@ -1,14 +1,14 @@
 """The books of a world: what committed rows say, kept apart from the store, and how anything is expected of them."""
 
 import json
-from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any
 
 from mainspring.hosts.execution.payloads import is_reference
 from mainspring.hosts.simulation.world import World
 from mainspring.kernel.plan import Plan
-from mainspring.ports.names import Fingerprint, Payload, RunId, SignalId, StageId
+from mainspring.ports.names import Fingerprint, Payload, RunId, SignalId, SinkName, StageId
 from mainspring.ports.records import Event, Job, JobKey, Run, RunStatus, Signal, StageRecord, StageStatus
 
 Written = tuple[str, Any, Any, Any]
@@ -16,6 +16,9 @@ Written = tuple[str, Any, Any, Any]
 
 Net = Sequence[Written]
 """What a transaction did to each row in all: as it stood before, as it stands after."""
+
+EventKey = tuple[SinkName, RunId, int]
+"""One sink's copy of an event."""
 
 EMPTY_MAP = -1  #: the index of the row that an empty mapped stage leaves
 
@@ -42,9 +45,11 @@ class Books:
         self.stages: dict[RunId, dict[JobKey, StageRecord]] = defaultdict(dict)
         self.signals: dict[tuple[RunId, SignalId], Signal] = {}
         self.events: dict[RunId, list[Event]] = defaultdict(list)
-        self.unpublished: dict[tuple[RunId, int], Event] = {}
-        self.dead: set[tuple[RunId, int]] = set()
-        self.published: dict[RunId, list[int]] = defaultdict(list)
+        self.given: set[EventKey] = set()  #: copies of events that were ever written
+        self.unpublished: dict[EventKey, Event] = {}
+        self.dead: set[EventKey] = set()  #: that are given up on
+        self.buried: set[EventKey] = set()  #: that ever were
+        self.published: dict[tuple[SinkName, RunId], list[int]] = defaultdict(list)
         self.open = 0  #: runs that have not ended
         self.blobs: dict[str, bytes] = {}  #: that are stored now
         self.keys: dict[tuple[str, str], RunId] = {}
@@ -58,11 +63,12 @@ class Books:
         """A promise was broken."""
         self._world.violate(what)
 
-    def expect(self, held: object, what: str) -> None:
-        """Evaluate one invariant."""
+    def expect(self, held: object, what: str, *parts: object) -> None:
+        """Evaluate one invariant; ``what`` is broken where it does not hold, with these parts in its places."""
         self.checks += 1
         if not held:
-            self.violate(what)
+            told = [name_of(part) if isinstance(part, JobKey) else part for part in parts]
+            self.violate(what.format(*told) if parts else what)
 
     def value(self, payload: Payload | None) -> Any:
         """What the payload says; a blob that is gone says nothing."""
@@ -71,11 +77,11 @@ class Books:
         text = self.blobs.get(payload[1:], b"null") if is_reference(payload) else payload
         return json.loads(text)
 
-    def _names(self, payload: Payload | None, who: str) -> None:
+    def _names(self, payload: Payload | None, who: object) -> None:
         """Whoever names a blob finds it."""
         if payload is not None and is_reference(payload):
             self.expect(
-                payload[1:] in self.blobs, f"{who} was written, and names the blob {payload[1:]}, which is gone"
+                payload[1:] in self.blobs, "{} was written, and names the blob {}, which is gone", who, payload[1:]
             )
 
     def _plan(self, run_id: RunId) -> Plan | None:
@@ -83,12 +89,17 @@ class Books:
         return None if run is None else self._plans.get(run.fingerprint)
 
 
-def net_of(writes: Sequence[Written]) -> Net:
-    """Each row once, in the order of first writing."""
+def net_of(writes: Sequence[Written], tables: Container[str]) -> Net:
+    """Each row of these tables once, in the order of first writing."""
+    judged = [write for write in writes if write[0] in tables]
+    if len(judged) <= 1:
+        return judged
     rows: dict[tuple[str, Any], Written] = {}
-    for table, key, before, after in writes:
-        first = rows.get((table, key))
-        rows[table, key] = (table, key, before if first is None else first[2], after)
+    for write in judged:
+        place = write[0], write[1]
+        first = rows.setdefault(place, write)
+        if first is not write:
+            rows[place] = (*first[:3], write[3])
     return list(rows.values())
 
 
@@ -111,16 +122,11 @@ def ended_run(net: Net, run_id: RunId) -> Run | None:
     return None
 
 
-def complete_stages(plan: Plan, ended: Mapping[JobKey, StageRecord], jobs: Mapping[JobKey, Job]) -> frozenset[StageId]:
+def complete_stages(plan: Plan, ended: Mapping[JobKey, StageRecord], jobs: Mapping[JobKey, Job]) -> set[StageId]:
     """Stages all of whose rows have completed."""
-    rows: Counter[StageId] = Counter()
-    done: Counter[StageId] = Counter()
-    for key, record in ended.items():
-        rows[key.stage] += 1
-        done[key.stage] += record.status is StageStatus.COMPLETED
-    for key in jobs:
-        rows[key.stage] += 1
-    return frozenset(stage for stage in plan.stages if done[stage] and done[stage] == rows[stage])
+    done = {key.stage for key, record in ended.items() if record.status is StageStatus.COMPLETED}
+    left = {key.stage for key, record in ended.items() if record.status is not StageStatus.COMPLETED}
+    return (done - left - {key.stage for key in jobs}) & plan.stages.keys()
 
 
 def name_of(key: JobKey) -> str:

@@ -14,9 +14,14 @@ class StoreTime:
         self.skew = 0.0  #: seconds
         self.newest = BEGINNING  #: the latest moment it ever told: it may jump back between a decision and its commit
         self._loop = loop
+        self._asked: tuple[float, float] = (-1.0, 0.0)  #: what it told last belongs to this moment and skew
+        self._told = BEGINNING
 
     def now(self) -> datetime:
         """The store's moment."""
-        now = BEGINNING + timedelta(seconds=self._loop.time() + self.skew)
-        self.newest = max(self.newest, now)
-        return now
+        moment = self._loop.now, self.skew
+        if moment != self._asked:
+            self._asked = moment
+            now = self._told = BEGINNING + timedelta(seconds=moment[0] + moment[1])
+            self.newest = max(self.newest, now)
+        return self._told

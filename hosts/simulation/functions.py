@@ -45,7 +45,8 @@ class Function:
                     await self._parts.transport.settle(hint)
                 if loop.time() >= due:
                     due = loop.time() + TICK
-                    await self._invoke(self._host.process_available_jobs(10, self._remaining))
+                    if not self._parts.transport.carries_pointers:
+                        await self._invoke(self._host.process_available_jobs(10, self._remaining))
                     await self._invoke(self._host.run_maintenance_tick(self._remaining))
             except PortError:  # the message comes again
                 self._world.counts["invocation failed"] += 1

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from mainspring.hosts.simulation.books import EMPTY_MAP, Books, Net, ended_run, is_told, name_of
+from mainspring.hosts.simulation.books import EMPTY_MAP, Books, Net, ended_run, is_told
 from mainspring.hosts.simulation.clocks import BEGINNING
 from mainspring.hosts.simulation.lives import current_life
 from mainspring.hosts.simulation.world import World
@@ -32,11 +32,11 @@ class Judges(Books):
             jobs[key] = after
             plan = self._plan(key.run_id)
             if before is None:
-                self._names(after.input, name_of(key))
+                self._names(after.input, key)
                 if after.input is not None and plan is not None:
                     self._given_its_element(key, after, plan)
             most = plan.stages[key.stage].retry.max_attempts if plan is not None else after.max_attempts
-            self.expect(after.attempt <= most, f"{name_of(key)} was tried more than {most} times")
+            self.expect(after.attempt <= most, "{} was tried more than {} times", key, most)
             if after.lease_id is not None and (before is None or before.lease_id != after.lease_id):
                 self._leased(key, before, after, after.lease_id)
         if before is not None and before.lease_id is not None and (after is None or after.lease_id is None):
@@ -53,7 +53,7 @@ class Judges(Books):
         source = self.stages[key.run_id].get(JobKey(key.run_id, stage.after[0])) if stage.after else None
         over = self.value(self.runs[key.run_id].input if source is None else source.output)
         mine = _element(over, key.index) == (self.value(job.input),)
-        self.expect(mine, f"{name_of(key)} was not given its element")
+        self.expect(mine, "{} was not given its element", key)
 
     def _leased(self, key: JobKey, before: Job | None, after: Job, lease: LeaseId) -> None:
         """A lease that is new was given out in time, to one process, under a newer token."""
@@ -62,23 +62,23 @@ class Judges(Books):
         life = current_life()
         self._holders[lease] = "" if life is None else life.name
         held = before is not None and before.lease_id is not None
-        self.expect(not held, f"{name_of(key)}: a lease was taken over while the row was leased")
+        self.expect(not held, "{}: a lease was taken over while the row was leased", key)
         newest = self._tokens[key.run_id]
-        self.expect(after.token > newest, f"{name_of(key)}: token {after.token} was given out, yet {newest} was before")
+        self.expect(after.token > newest, "{}: token {} was given out, yet {} was before", key, after.token, newest)
         self._tokens[key.run_id] = max(newest, after.token)
         self._attempt_counted(key, before, after)
         now = self._world.time.newest
         ready = before is not None and before.phase is JobPhase.READY
         due = ready and before is not None and before.available_at is not None and before.available_at <= now
-        self.expect(due, f"{name_of(key)} was claimed before it was due")
+        self.expect(due, "{} was claimed before it was due", key)
         run = self.runs.get(key.run_id)
         early = run is not None and run.start_at is not None and run.start_at > now
         told = run is not None and run.status is RunStatus.CANCELLING
-        self.expect(told or not early, f"{name_of(key)} was claimed before its run was to start")
+        self.expect(told or not early, "{} was claimed before its run was to start", key)
 
     def _attempt_counted(self, key: JobKey, before: Job | None, after: Job) -> None:
         counted = before is not None and after.attempt == before.attempt + 1
-        self.expect(counted, f"{name_of(key)}: a claim did not count its attempt")
+        self.expect(counted, "{}: a claim did not count its attempt", key)
 
     def _lease_ended(self, key: JobKey, before: Job, net: Net) -> None:
         """A lease ends by its holder, by the store's time, or because its run fails or is out of time."""
@@ -90,7 +90,7 @@ class Judges(Books):
             return
         if run is not None and run.deadline is not None and run.deadline <= self._world.time.newest:
             return
-        self.expect(self._is_mine(before.lease_id), f"{name_of(key)}: a live lease was ended by another process")
+        self.expect(self._is_mine(before.lease_id), "{}: a live lease was ended by another process", key)
 
     def _recovered(self, key: JobKey, before: Job) -> None:
         """Nobody waits for long for what a dead process held."""
@@ -99,14 +99,14 @@ class Judges(Books):
             return
         healed = BEGINNING + timedelta(seconds=world.healed_at + world.time.skew)
         stood = (world.time.now() - max(until, healed)).total_seconds()
-        self.expect(stood <= self.recovery, f"{name_of(key)}: an expired lease stood for {stood:.1f} s")
+        self.expect(stood <= self.recovery, "{}: an expired lease stood for {:.1f} s", key, stood)
 
     def _attempt_kept(self, key: JobKey, before: Job, after: Job | None, net: Net) -> None:
         """A try that failed or was reaped leaves a record; one that was given back or suspended counts no more."""
         if not self.tells_all or after is None or after.attempt != before.attempt:
             return
         kept = any(table == "attempts" and at == (key, before.lease_id) for table, at, _, _ in net)
-        self.expect(kept, f"{name_of(key)}: attempt {before.attempt} ended without a record")
+        self.expect(kept, "{}: attempt {} ended without a record", key, before.attempt)
 
     def _attempt_written(self, _: Any, before: Any, after: Any, __: Net) -> None:
         self.expect(before is None and after is not None, "the record of an attempt changed")
@@ -114,7 +114,7 @@ class Judges(Books):
     def _woken(self, key: JobKey, before: Job, after: Job) -> None:
         """A wake-up that nobody was awake to see makes the job due."""
         if after.wakes > before.wakes and before.lease_id is None:
-            self.expect(after.available_at is not None, f"{name_of(key)}: a wake-up left the job asleep")
+            self.expect(after.available_at is not None, "{}: a wake-up left the job asleep", key)
 
     def _is_mine(self, lease: LeaseId | None) -> bool:
         """Whether the process that commits was given the lease."""
@@ -124,11 +124,11 @@ class Judges(Books):
     # Stages.
 
     def _stage_written(self, key: JobKey, before: StageRecord | None, after: StageRecord | None, net: Net) -> None:
-        self.expect(before is None, f"{name_of(key)} was recorded, and its record changed")
+        self.expect(before is None, "{} was recorded, and its record changed", key)
         if after is None or before is not None:
             return
         self.stages[key.run_id][key] = after
-        self._names(after.output, name_of(key))
+        self._names(after.output, key)
         self._world.counts[f"stage {after.status}"] += 1
         if key.index == EMPTY_MAP:
             return
@@ -136,16 +136,16 @@ class Judges(Books):
         if after.status is StageStatus.COMPLETED:
             run = self.runs.get(key.run_id)
             stopping = run is not None and run.status in {RunStatus.CANCELLING, RunStatus.CANCELLED}
-            self.expect(not stopping, f"{name_of(key)} completed though its run was being cancelled")
+            self.expect(not stopping, "{} completed though its run was being cancelled", key)
             held = _lease_before(key, net)
-            self.expect(self._is_mine(held), f"{name_of(key)} was completed by a process that did not hold its lease")
+            self.expect(self._is_mine(held), "{} was completed by a process that did not hold its lease", key)
 
     def _end_told(self, key: JobKey, record: StageRecord, net: Net) -> None:
         """A stage that ends is told of in the same commit; not so what ends because its run does."""
         if record.status is StageStatus.CANCELLED and ended_run(net, key.run_id) is not None:
             return
         told = is_told(net, key.run_id, f"stage.{record.status}", f'"stage":"{key.stage}"', f'"index":{key.index},')
-        self.expect(told, f"{name_of(key)} {record.status} without its event")
+        self.expect(told, "{} {} without its event", key, record.status)
 
 
 def _lease_before(key: JobKey, net: Net) -> LeaseId | None:

@@ -7,7 +7,7 @@ points draw. When nothing is ready, time jumps to the next timer. There are no t
 import asyncio
 from asyncio import AbstractEventLoop, Future, Task, TimerHandle, events
 from collections import deque
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextlib import contextmanager, suppress
 from contextvars import Context, copy_context
 from heapq import heappop, heappush
@@ -25,43 +25,40 @@ class SimulationError(Exception):
     """The simulation itself cannot go on: code under test left the simulated world, or spins."""
 
 
-class SimHandle(TimerHandle):
-    """A callback to run; as ``TimerHandle``, less what only a real loop needs."""
+class SimHandle(list[Any]):
+    """A callback to run: itself, its arguments, its context and its moment; to be used as a ``TimerHandle``.
 
-    __slots__ = ("args", "callback", "context", "dropped", "moment")
+    A list, because those are made without a line of Python; hundreds are made for each world.
+    """
 
-    def __init__(self, moment: float, callback: Callable[..., object], args: tuple[Any, ...], context: Context) -> None:
-        self.moment = moment
-        self.callback = callback
-        self.args = args
-        self.context = context
-        self.dropped = False
+    __slots__ = ()
+    __hash__ = object.__hash__  # type: ignore[assignment]  # it is one of its kind, whatever it holds
+    __eq__ = object.__eq__
 
     def cancel(self) -> None:
         """Do not run it."""
-        self.dropped = True
+        self[:3] = None, (), None
 
     def cancelled(self) -> bool:
         """Whether it was cancelled."""
-        return self.dropped
+        return self[0] is None
 
     def when(self) -> float:
         """The moment it is due."""
-        return self.moment
+        moment: float = self[3]
+        return moment
 
     def __repr__(self) -> str:
-        return f"<SimHandle {self.callback!r} at {self.moment}>"
+        return f"<SimHandle {self[0]!r} at {self[3]}>"
 
 
 class SimTask(Task[T]):
     """A task that hashes by its number: sets of tasks have the same order in every run."""
 
-    def __init__(self, coroutine: Any, *, ordinal: int, **kwargs: Any) -> None:
-        self._ordinal = ordinal
-        super().__init__(coroutine, **kwargs)
+    ordinal: int  #: given before anything else is
 
     def __hash__(self) -> int:
-        return self._ordinal
+        return self.ordinal
 
     def __eq__(self, other: object) -> bool:
         return self is other
@@ -91,20 +88,20 @@ class Nap:
 
     def __init__(self, loop: "SimLoop", seconds: float) -> None:
         self._loop = loop
-        self._moment = loop.time() + seconds
-        self._asyncio_future_blocking = False
+        self._moment = loop.now + seconds
+        self._asyncio_future_blocking = True
         self._cancelled = False
 
     def __await__(self) -> Generator["Nap"]:
-        self._asyncio_future_blocking = True
         yield self
+        del self._handle  # which holds this: nothing is left for the garbage collector
         if self._cancelled:
             raise asyncio.CancelledError
 
     def add_done_callback(self, wake: Callable[..., object], *, context: Context) -> None:
         """The task waits: wake it at the moment."""
         self._wake, self._context = wake, context
-        self._handle = self._loop.call_at(self._moment, wake, self, context=context)
+        self._handle = self._loop.timer(self._moment, wake, (self,), context)
 
     def cancel(self, msg: object = None) -> bool:  # noqa: ARG002  as a future has it
         """The task is cancelled: wake it now."""
@@ -128,6 +125,16 @@ class Nap:
             raise asyncio.CancelledError
 
 
+class _Nothing(tuple[()]):
+    """An awaitable that has nothing to wait for, and costs next to nothing."""
+
+    __slots__ = ()
+    __await__ = vars(tuple)["__iter__"]
+
+
+NOTHING: Awaitable[None] = _Nothing()
+
+
 class SimLoop(AbstractEventLoop):
     """Virtual time in seconds since the world began."""
 
@@ -136,7 +143,7 @@ class SimLoop(AbstractEventLoop):
         self.world: object = None  #: whose time this is
         self.steps = 0  #: callbacks run
         self.troubles: list[BaseException] = []  #: what callbacks raised into the loop
-        self._now = 0.0
+        self.now = 0.0  #: seconds since the world began; only ``run`` moves it
         self._ready: deque[SimHandle] = deque()
         self._timers: list[tuple[float, int, SimHandle]] = []
         self._count = salt
@@ -161,18 +168,18 @@ class SimLoop(AbstractEventLoop):
                 handle = ready.popleft()
             elif timers:
                 moment = timers[0][0]
-                if moment > self._now:
+                if moment > self.now:
                     if moment > until:
-                        self._now = max(self._now, until)
+                        self.now = max(self.now, until)
                         return True
-                    self._now = moment
+                    self.now = moment
                     at_once = 0
                 handle = heappop(timers)[2]
             else:
                 return False
-            if handle.dropped:
+            callback, args, context, _ = handle
+            if callback is None:
                 continue
-            context = handle.context
             life = context.get(life_of)
             if life is not None and life.stopped:
                 life.held.append(handle)
@@ -182,7 +189,7 @@ class SimLoop(AbstractEventLoop):
                 raise SimulationError(f"{MOST_AT_ONCE:,} callbacks ran and no time passed: {handle!r} spins")
             self.steps += 1
             try:
-                context.run(handle.callback, *handle.args)
+                context.run(callback, *args)
             except (KeyboardInterrupt, SystemExit):
                 raise
             except BaseException as error:  # noqa: BLE001  told by the world
@@ -236,13 +243,13 @@ class SimLoop(AbstractEventLoop):
 
     def time(self) -> float:
         """Seconds since the world began."""
-        return self._now
+        return self.now
 
     def call_soon(  # type: ignore[override]  # typeshed relates callback and arguments
         self, callback: Any, *args: Any, context: Context | None = None
     ) -> SimHandle:
         """Run the callback after those that are ready."""
-        handle = SimHandle(self._now, callback, args, copy_context() if context is None else context)
+        handle = SimHandle((callback, args, copy_context() if context is None else context, self.now))
         self._ready.append(handle)
         return handle
 
@@ -256,13 +263,17 @@ class SimLoop(AbstractEventLoop):
         self, delay: float, callback: Any, *args: Any, context: Context | None = None
     ) -> SimHandle:
         """Run the callback in so many seconds."""
-        return self.call_at(self._now + delay, callback, *args, context=context)
+        return self.timer(self.now + delay, callback, args, copy_context() if context is None else context)
 
     def call_at(  # type: ignore[override]
         self, when: float, callback: Any, *args: Any, context: Context | None = None
     ) -> SimHandle:
         """Run the callback at that moment."""
-        handle = SimHandle(when, callback, args, copy_context() if context is None else context)
+        return self.timer(when, callback, args, copy_context() if context is None else context)
+
+    def timer(self, when: float, callback: Any, args: tuple[Any, ...], context: Context) -> SimHandle:
+        """Run the callback at that moment, in this very context."""
+        handle = SimHandle((callback, args, context, when))
         self._count += 1
         heappush(self._timers, (when, self._count, handle))
         return handle
@@ -282,7 +293,10 @@ class SimLoop(AbstractEventLoop):
             coro.close()
             raise SimulationError("the simulated world is over")
         self._count += 1
-        task: SimTask[Any] = SimTask(coro, loop=self, name=name or "task", context=context, ordinal=self._count)
+        kind: Any = SimTask
+        task: SimTask[Any] = kind.__new__(kind)
+        task.ordinal = self._count
+        task.__init__(coro, loop=self, name=name or "task", context=context)  # type: ignore[misc]
         tasks = self._tasks
         tasks.append(task)
         if len(tasks) > self._prune_at:

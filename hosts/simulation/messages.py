@@ -13,13 +13,17 @@ from random import Random
 
 import attrs
 
-from mainspring.hosts.simulation.loop import running_loop
 from mainspring.hosts.simulation.world import World
-from mainspring.ports.names import RunId
+from mainspring.ports.names import RunId, SinkName
 from mainspring.ports.records import Event, Hint, Pointer
+from mainspring.ports.sinks import DEFAULT_SINK
 
 VISIBILITY = 15.0
 """Seconds after which a message that was received and not settled comes again."""
+
+
+POINTED = 0.4
+"""Share of the worlds in which jobs are worked on as messages point at them."""
 
 
 @attrs.frozen
@@ -29,17 +33,20 @@ class Manners:
     lost: float = 0.0
     doubled: float = 0.0
     late: float = 0.0
+    pointed: bool = False  #: jobs are worked on as messages point at them; else a message only says "look"
 
     @classmethod
     def of(cls, chance: Random) -> "Manners":
         """Manners at random."""
-        return cls(*(chance.choice((0.0, 0.05, 0.3, 0.9)) for _ in range(3)))
+        lost, doubled, late = (chance.choice((0.0, 0.05, 0.3, 0.9)) for _ in range(3))
+        return cls(lost, doubled, late, chance.random() < POINTED)
 
 
 class SimJobTransport:
     """A queue of hints, shared by the hosts of a world."""
 
     def __init__(self, world: World, manners: Manners) -> None:
+        self.carries_pointers = manners.pointed
         self._world = world
         self._manners = manners
         self._chance = Random(f"{world.seed}/messages")  # noqa: S311
@@ -48,17 +55,17 @@ class SimJobTransport:
         self._receivers: deque[Future[None]] = deque()
         self._count = 0
 
-    async def send(self, pointers: Sequence[Pointer]) -> None:
+    async def send(self, pointers: Sequence[Pointer], after: timedelta = timedelta(0)) -> None:
         """Take hints; some are lost, doubled or late."""
         await self._world.point("send:before")
         for pointer in pointers:
-            self._accept(pointer)
+            self._accept(pointer, after.total_seconds())
         await self._world.point("send:after")
 
     async def receive(self, limit: int, wait: timedelta) -> list[Hint]:
         """Hints, or none after the wait."""
         await self._world.point("receive:before")
-        loop = running_loop()
+        loop = self._world.loop
         until = loop.time() + wait.total_seconds()
         while not self._waiting and loop.time() < until:
             news: Future[None] = loop.create_future()
@@ -87,7 +94,7 @@ class SimJobTransport:
     async def close(self) -> None:
         """A host lets go of it."""
 
-    def _accept(self, pointer: Pointer) -> None:
+    def _accept(self, pointer: Pointer, after: float) -> None:
         fate, manners = self._chance, self._manners
         lost, doubled, late = fate.random(), fate.random(), fate.random()
         if self._world.healed:
@@ -100,10 +107,10 @@ class SimJobTransport:
             self._world.counts["hint doubled"] += 1
             times = 2
         for _ in range(times):
-            delay = 0.001
+            delay = after + 0.001
             if late < manners.late:
                 self._world.counts["hint late"] += 1
-                delay = fate.choice((0.5, 5.0, 30.0))
+                delay += fate.choice((0.5, 5.0, 30.0))
             self._count += 1
             hint = Hint(receipt=str(self._count), pointer=pointer)
             self._world.after(delay, self._deliver, hint)
@@ -143,11 +150,18 @@ class SimRunFeed:
 class SimEventSink:
     """A consumer of events that refuses some, and tells ``taken`` of the others."""
 
-    def __init__(self, world: World, manners: Manners, taken: Callable[[Sequence[Event]], None]) -> None:
+    def __init__(
+        self,
+        world: World,
+        manners: Manners,
+        taken: Callable[[SinkName, Sequence[Event]], None],
+        name: SinkName = DEFAULT_SINK,
+    ) -> None:
         self._world = world
         self._manners = manners
         self._taken = taken
-        self._chance = Random(f"{world.seed}/sink")  # noqa: S311
+        self._name = name
+        self._chance = Random(f"{world.seed}/sink" + f"/{name}" * (name != DEFAULT_SINK))  # noqa: S311
 
     async def publish(self, events: Sequence[Event]) -> list[str | None]:
         """Take events, in order per run."""
@@ -163,6 +177,6 @@ class SimEventSink:
             else:
                 taken.append(event)
                 answers.append(None)
-        self._taken(taken)
+        self._taken(self._name, taken)
         await self._world.point("publish:after")
         return answers

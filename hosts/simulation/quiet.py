@@ -37,10 +37,15 @@ def kept_apart(*, many: bool = True) -> Generator[None]:
             yield
             return
         gc.disable()  # a world's garbage goes with the world: it is collected between two of them
+        ours = gc.get_freeze_count() == 0
+        if ours:
+            gc.freeze()  # what was there before is nobody's garbage: to look at it again and again takes long
         try:
             yield
         finally:
             gc.collect()  # while its warnings are ignored
+            if ours:
+                gc.unfreeze()
 
 
 def _resume(hooks: Any, chance: Any, *, collecting: bool) -> None:

@@ -6,7 +6,7 @@ time pass, refuse, lie about the outcome, freeze the process or end it. After ``
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextvars import Context
 from functools import lru_cache
 from random import Random
@@ -17,7 +17,7 @@ import attrs
 from mainspring.hosts.simulation.clocks import StoreTime
 from mainspring.hosts.simulation.faults import MOST_NAMES, UNKNOWN, WRITES, Fault, Faults, Kind
 from mainspring.hosts.simulation.lives import LIFE, Boot, Host, Life, State
-from mainspring.hosts.simulation.loop import Nap, SimulationError, new_loop, running_loop
+from mainspring.hosts.simulation.loop import NOTHING, Nap, SimulationError, new_loop, running_loop
 from mainspring.hosts.simulation.outside import Outside
 from mainspring.ports.errors import UnavailableError, UnknownOutcomeError
 
@@ -76,7 +76,7 @@ class World:
 
     def after(self, seconds: float, act: Callable[..., object], *args: Any) -> None:
         """Have the world itself do something later: no process' death or freeze stops it."""
-        self.loop.call_later(seconds, act, *args, context=self._root)
+        self.loop.timer(self.loop.now + seconds, act, args, self._root)
 
     def _start(self, host: Host) -> None:
         host.lives += 1
@@ -131,8 +131,10 @@ class World:
 
     # Scheduling points.
 
-    async def point(self, name: str) -> None:
+    def point(self, name: str) -> Awaitable[None]:
         """Pass a point: ``<call>:before``, ``<call>:locked`` or ``<call>:after``; what bodies do is ``effect <name>``.
+
+        Await at once what it gives. No coroutine: hundreds of points are passed for one at which something happens.
 
         Raises:
             UnavailableError: nothing was done (before), or it was and the answer was lost (after).
@@ -140,24 +142,37 @@ class World:
         """
         life = LIFE.get()
         if life is None:
-            return
+            return NOTHING
         host = life.host
         host.passed += 1
         if not self.healed:
             fault = self._faults.at(host, name)
             if fault is not None:
-                await self._strike(fault, life, name)
-            if host.dark_until > self.loop.time():
-                self.counts["calls into the dark" if name.endswith(":before") else "answers lost in the dark"] += 1
-                raise failure_at(name)
+                return self._struck_at(fault, life, name)
+            if host.dark_until > self.loop.now:
+                raise self._in_the_dark(name)
+        return self._pass(name, life)
+
+    def _pass(self, name: str, life: Life) -> Awaitable[None]:
         if self.timeline is not None:
             self.saw(name, life)
         share = _share(name)
         if share:
-            chance = host.latency.random()
+            chance = life.host.latency.random()
             if chance < share:
                 chance /= share
-                await Nap(self.loop, self._pace * 3 * chance * chance)
+                return Nap(self.loop, self._pace * 3 * chance * chance)
+        return NOTHING
+
+    def _in_the_dark(self, name: str) -> Exception:
+        self.counts["calls into the dark" if name.endswith(":before") else "answers lost in the dark"] += 1
+        return failure_at(name)
+
+    async def _struck_at(self, fault: Fault, life: Life, name: str) -> None:
+        await self._strike(fault, life, name)
+        if life.host.dark_until > self.loop.now:
+            raise self._in_the_dark(name)
+        await self._pass(name, life)
 
     async def _strike(self, fault: Fault, life: Life, name: str) -> None:
         self.met.append(fault)

@@ -15,6 +15,9 @@ process may take days. What tells them apart is the writer's lease. In this orde
 4. What is under a dead lease and was named by none of these rows is deleted. A late put of the fenced attempt is an
    orphan of the next round; its commit is refused.
 
+A rerun names blobs of the run it took over: only such as that run's own rows name, which stay as long as the rerun is
+there. So a run's own rows tell all.
+
 Stores may share a blob store, for each leaves alone the runs it does not know. Not so **a live older copy of a store**:
 it knows the run but not its newer leases, which it takes for dead.
 
@@ -128,8 +131,10 @@ class Collector:
             return set()
         if run is None:
             return set()
-        named = {job.input for job in jobs} | {stage.output for stage in stages}
-        named |= {run.input, run.config, run.metadata, run.output}
+        named: set[str | None] = {run.input, run.config, run.metadata, run.output}
+        named |= {job.input for job in jobs} | {stage.output for stage in stages}
+        named |= {job.polling.state for job in jobs if job.polling is not None}
+        named |= {f"@{artifact.blob}" for stage in stages for artifact in stage.artifacts}
         return {key for key in dead if f"@{key}" not in named}
 
     async def _delete(self, key: BlobKey) -> bool:

@@ -12,7 +12,8 @@ it is gone. A blob's key begins with its run's id, so whatever lies there is nob
 A process that was paused for longer than retention and ``linger`` together may leave a blob that nothing deletes, and
 may start its run again.
 
-Blobs of one run may not be named by another one: a rerun that takes over outputs by reference must keep its run here.
+Blobs of one run may be named by another one: a rerun takes over outputs by reference. The store keeps a run as long as
+there is a rerun of it, whatever their ages; so a chain of reruns goes from its newest end.
 Of two live copies of one store, each takes the other's blobs for its own, as with the collector.
 """
 

@@ -1,5 +1,6 @@
 """Ticks: reap leases that ran out, end runs past their deadline."""
 
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Protocol, TypeVar
 
@@ -30,13 +31,21 @@ class Dispatch(Protocol):
         ...
 
 
+Tell = Callable[[JobKey, datetime], Awaitable[None]]
+"""Tells the fleet when a job is due. Never raises."""
+
+
 class Upkeep:
     """One host's upkeep of the store."""
 
-    def __init__(self, store: Persistence, dispatch: Dispatch) -> None:
-        """``dispatch`` takes a command about a run to its decision, in its turn with others about that run."""
+    def __init__(self, store: Persistence, dispatch: Dispatch, tell: Tell | None = None) -> None:
+        """``dispatch`` takes a command about a run to its decision, in its turn with others about that run.
+
+        ``tell``: of jobs that were reaped, where they are worked on as messages point at them.
+        """
         self._store = store
         self._dispatch = dispatch
+        self._tell = tell
 
     async def reap(self) -> list[JobKey]:
         """Take jobs from workers that were not heard of; their keys."""
@@ -80,6 +89,8 @@ class Upkeep:
                     ended=result.ended,
                 )
                 reaped.append(job.key)
+            if result.due is not None and self._tell is not None:
+                await self._tell(job.key, result.due)
         return reaped
 
     async def _expire(self, found: list[RunId]) -> list[RunId]:

@@ -1,9 +1,9 @@
 """attempt.finish: how an attempt ended, and what follows from it.
 
 Completed, failed for good or handed over (a job row is created, moved or deleted): guards lease + run revision. Retry
-later: lease + the wake count as known. Suspended: lease + the wake count the body last saw. Each also takes the run
-from pending to running where it is the run's first Change: then it is guarded by the revision, too. Finishes of one run
-are decided in folds (``kernel.fold``): one after another on one state, committed together.
+later, or not ready: lease + the wake count as known. Suspended: lease + the wake count the body last saw. Each also
+takes the run from pending to running where it is the run's first Change: then it is guarded by the revision, too.
+Finishes of one run are decided in folds (``kernel.fold``): one after another on one state, committed together.
 """
 
 from datetime import datetime
@@ -11,7 +11,7 @@ from typing import assert_never
 
 import attrs
 
-from mainspring.kernel import ending
+from mainspring.kernel import ending, polling
 from mainspring.kernel.attempts import Begun, attempt_record, begin, given_back, lease_guard, patch, patched
 from mainspring.kernel.completion import complete
 from mainspring.kernel.decision import Facts
@@ -23,6 +23,7 @@ from mainspring.kernel.outcomes import (
     Failed,
     Finish,
     FinishAttempt,
+    NotReady,
     Outcome,
     Suspended,
 )
@@ -50,6 +51,8 @@ def decide(command: FinishAttempt, state: RunState, job: Job, facts: Facts) -> F
             return Finish(AttemptFinished(run_status=after.run.status), change, after)
         case Suspended(until=until):
             return _suspend(command, state, job, facts, until, begun=begun)
+        case NotReady():
+            return _wait(command, state, job, facts, outcome, begun=begun)
         case Cancelled():
             return _retry_at_once(state, job, facts, begun)
     assert_never(outcome)
@@ -73,7 +76,7 @@ def _retry(
         job_moves=(given_back(job, attempt=job.attempt, available_at=due, not_before=due),),
         events=(*begun.events, retrying_event(job, facts, failure, due)),
     )
-    result = AttemptFinished(run_status=state.run.status, will_retry=True)
+    result = AttemptFinished(run_status=state.run.status, will_retry=True, later=due)
     return _by_lease(result, change, state, begun)
 
 
@@ -109,7 +112,30 @@ def _suspend(
         job_moves=(given_back(job, attempt=0, available_at=until),),
         events=(*begun.events, stage_event("stage.suspended", job.key, facts.now)),
     )
-    return _by_lease(AttemptFinished(run_status=state.run.status), change, state, begun)
+    return _by_lease(AttemptFinished(run_status=state.run.status, suspended=True, later=until), change, state, begun)
+
+
+def _wait(
+    command: FinishAttempt, state: RunState, job: Job, facts: Facts, outcome: NotReady, *, begun: Begun
+) -> Finish:
+    """Free the worker until the next check. Guarded by the wake count too: a cancel must not wait for it."""
+    waits = polling.polling(job, outcome, facts)
+    late = polling.too_late(waits, facts)
+    if late is not None:
+        change, after = ending.fail(state, job, facts, guard=lease_guard(job), failure=late, begun=begun)
+        return Finish(AttemptFinished(run_status=after.run.status), change, after)
+    due = polling.due(job, command.job, waits, facts)
+    told: tuple[EventDraft, ...] = ()
+    if job.polling is None:  # once for all checks
+        until = waits.until and waits.until.isoformat()
+        told = (stage_event("stage.suspended", job.key, facts.now, due_at=due.isoformat(), until=until),)
+    change = Change(
+        leases=(lease_guard(job, wakes=job.wakes),),
+        job_moves=(polling.waiting(job, waits, due),),
+        events=(*begun.events, *told),
+    )
+    result = AttemptFinished(run_status=state.run.status, suspended=True, later=due)
+    return _by_lease(result, change, state, begun)
 
 
 def _by_lease(result: AttemptFinished, change: Change, state: RunState, begun: Begun) -> Finish:
@@ -127,6 +153,7 @@ __all__ = [
     "Failed",
     "Finish",
     "FinishAttempt",
+    "NotReady",
     "Outcome",
     "Suspended",
     "decide",

@@ -55,11 +55,13 @@ def decide(command: StartAttempt, state: StartState, facts: Facts) -> Decision[A
         raise LeaseLostError(msg)
     begun = job.claimed_at or facts.now
     patch = None
-    events = [started_event(job, begun)]
+    events = [started_event(job, begun)] if job.polling is None else []
     if run.status is RunStatus.PENDING:
         status = step(RUN, run.status, RunEvent.BEGIN)
         patch = RunPatch(run_id=run.id, revision=run.revision, status=status, started_at=begun)
         events.insert(0, run_event("run.started", run.id, begun))
+    if not events:  # a check: its stage began long ago
+        return Decision(AttemptStarted(run_id=run.id))
     guard = LeaseGuard(key=job.key, lease_id=job.lease_id)
     return Decision(AttemptStarted(run_id=run.id), Change(run=patch, leases=(guard,), events=tuple(events)))
 

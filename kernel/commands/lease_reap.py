@@ -4,6 +4,7 @@ Guards: lease id, wake count and ``until`` before the store's time, all checked 
 stage also the run revision. Upkeep reaps for every route, so it knows no plan: the back-off is ``BACK_OFF``.
 """
 
+from datetime import datetime
 from typing import ClassVar
 
 import attrs
@@ -35,6 +36,7 @@ class LeaseReaped:
 
     key: JobKey
     reaped: bool = False  #: the job waits for another worker
+    due: datetime | None = None  #: when it is due again, if it waits
     ended: bool = False  #: the stage ended with it: no attempt was left, or its run is being cancelled
 
 
@@ -94,7 +96,7 @@ def decide(command: ReapLease, state: ReapState, facts: Facts) -> Decision[Lease
         job_moves=(given_back(job, attempt=job.attempt, available_at=due, not_before=due),),
         events=(retrying_event(job, facts, lost, due),),
     )
-    return Decision(LeaseReaped(key=job.key, reaped=True), change)
+    return Decision(LeaseReaped(key=job.key, reaped=True, due=due), change)
 
 
 HANDLER: Handler[LeaseReaped] = Handler(load=load, decide=decide)

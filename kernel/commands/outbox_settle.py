@@ -8,9 +8,11 @@ from mainspring.kernel.decision import Command, Decision, Facts, Handler, Repeat
 from mainspring.kernel.retry import Retry
 from mainspring.ports.change import Change, OutboxSettlement, Postponed
 from mainspring.ports.errors import LeaseLostError
-from mainspring.ports.names import LeaseId, RunId
+from mainspring.ports.event_sink import Hopeless, Untried
+from mainspring.ports.names import LeaseId, RunId, SinkName
 from mainspring.ports.persistence import RunStore
 from mainspring.ports.records import Event
+from mainspring.ports.sinks import DEFAULT_SINK
 
 
 @attrs.frozen(kw_only=True)
@@ -24,10 +26,11 @@ class OutboxSettled:
 
 @attrs.frozen(kw_only=True)
 class SettleOutbox(Command[OutboxSettled]):
-    """``answers[i]`` tells what the sink said of ``events[i]``: None is confirmed, else why not."""
+    """``answers[i]`` tells what the sink said of ``events[i]``: None is confirmed; ``Untried``; else why not."""
 
     name: ClassVar[str] = "outbox.settle"
 
+    sink: SinkName = DEFAULT_SINK
     lease_id: LeaseId
     events: tuple[Event, ...]
     answers: tuple[str | None, ...]
@@ -56,13 +59,16 @@ def decide(command: SettleOutbox, state: None, facts: Facts) -> Decision[OutboxS
             published.append((event.run_id, event.seq))
         elif event.run_id not in behind:
             behind.add(event.run_id)  # later events of the run were held back by the sink: not their failure
+            if isinstance(error, Untried):
+                continue
             tries = event.tries + 1
-            if tries >= command.retry.max_attempts:
+            if tries >= command.retry.max_attempts or isinstance(error, Hopeless):
                 dead.append((event.run_id, event.seq, error[:2000]))
             else:
                 until = facts.now + command.retry.delay(tries, facts.random)
                 postponed[event.run_id] = Postponed(run_id=event.run_id, seq=event.seq, tries=tries, until=until)
     settled = OutboxSettlement(
+        sink=command.sink,
         lease_id=command.lease_id,
         published=tuple(published),
         postponed=tuple(postponed.values()),

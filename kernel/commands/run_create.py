@@ -31,7 +31,8 @@ class RunCreated:
 
     run: Run
     created: bool
-    due: tuple[JobKey, ...] = ()  #: jobs that this command made claimable now
+    due: tuple[JobKey, ...] = ()  #: jobs that this command made claimable …
+    due_at: datetime | None = None  #: … from this moment on; None: at once
 
 
 @attrs.frozen(kw_only=True)
@@ -91,9 +92,9 @@ def decide(command: CreateRun, state: Run | None, facts: Facts) -> Decision[RunC
         return Decision(RunCreated(run=state, created=mine, due=()))
     run = _new_run(command, hashed, facts)
     begun = initial_state(RunState(run=run, stages={}), command.plan, facts.now, command.elements)
-    run, events = _begun(run, begun, facts)
+    run, events = begun_run(run, begun, facts)
     ready = tuple(job.key for job in begun.jobs if job.phase is JobPhase.READY)
-    due = ready if run.start_at is None or run.start_at <= facts.now else ()
+    due_at = None if run.start_at is None or run.start_at <= facts.now else run.start_at
     change = Change(
         create=run,
         graph=Graph(fingerprint=command.plan.fingerprint, shape=command.plan.shape),
@@ -101,7 +102,7 @@ def decide(command: CreateRun, state: Run | None, facts: Facts) -> Decision[RunC
         jobs=begun.jobs,
         events=events,
     )
-    return Decision(RunCreated(run=run, created=True, due=due), change)
+    return Decision(RunCreated(run=run, created=True, due=ready, due_at=due_at), change)
 
 
 def _new_run(command: CreateRun, hashed: str, facts: Facts) -> Run:
@@ -133,9 +134,9 @@ def _new_run(command: CreateRun, hashed: str, facts: Facts) -> Run:
     )
 
 
-def _begun(run: Run, begun: Advance, facts: Facts) -> tuple[Run, tuple[EventDraft, ...]]:
+def begun_run(run: Run, begun: Advance, facts: Facts, **more: object) -> tuple[Run, tuple[EventDraft, ...]]:
     """The new run and what tells of it; one whose every stage is a map over nothing is complete at once."""
-    data: Mapping[str, object] = {"workflow": run.workflow, "version": run.version}
+    data: Mapping[str, object] = {"workflow": run.workflow, "version": run.version, **more}
     events = [run_event("run.created", run.id, facts.now, **data)]
     if not begun.jobs:
         status = step(RUN, step(RUN, run.status, RunEvent.BEGIN), RunEvent.COMPLETE)

@@ -13,7 +13,6 @@ depends_on = None
 
 _TEXT = sa.Text().with_variant(postgresql.TEXT(collation="C"), "postgresql")
 _ID = sa.Text().with_variant(postgresql.UUID(as_uuid=False), "postgresql")
-_SERIAL = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
 def _text(name: str, *, null: bool = False) -> "sa.Column[Any]":
@@ -53,6 +52,7 @@ def upgrade() -> None:
     if op.get_context().dialect.name == "postgresql":
         op.execute(_NOW)
         op.execute("create sequence mainspring_tokens cache 1")
+        op.execute("create sequence mainspring_events cache 1")
     _runs()
     _stages()
     _jobs()
@@ -88,6 +88,8 @@ def _runs() -> None:
         _text("cancel_reason", null=True),
         _id("parent_run", null=True),
         _text("parent_step", null=True),
+        _id("rerun_of", null=True),
+        _text("rerun_from", null=True),
         sa.Column("event_count", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
         key=("id",),
         rowid=True,
@@ -99,6 +101,7 @@ def _runs() -> None:
     _index("runs_deadline", "runs", ["deadline"], active)
     _index("runs_finished", "runs", ["finished_at"], "status in ('cancelled', 'completed', 'failed')")
     _index("runs_parent", "runs", ["parent_run"], "parent_run is not null")
+    _index("runs_rerun", "runs", ["rerun_of"], "rerun_of is not null")
     _keyed("run_tags", _text("tag"), _id("run_id"), key=("tag", "run_id"))
 
 
@@ -115,6 +118,7 @@ def _stages() -> None:
         _moment("finished_at"),
         _text("output", null=True),
         _text("failure", null=True),
+        _text("artifacts", null=True),
         key=("run_id", "stage", "idx"),
     )
     _keyed(
@@ -142,6 +146,7 @@ def _jobs() -> None:
         _text("phase"),
         _number("priority"),
         _moment("available_at", null=True),
+        _moment("announce_at", null=True),
         _moment("not_before", null=True),
         _number("attempt"),
         _number("max_attempts"),
@@ -153,10 +158,12 @@ def _jobs() -> None:
         _moment("claimed_at", null=True),
         _text("input", null=True),
         _text("progress", null=True),
+        _text("polling", null=True),
         key=("run_id", "stage", "idx"),
     )
     ready = "lease_id is null and phase = 'ready' and available_at is not null"
     _index("jobs_ready", "jobs", ["route", "priority", "available_at"], ready)
+    _index("jobs_unheard", "jobs", ["announce_at"], ready)
     _index("jobs_leased", "jobs", ["lease_until"], "lease_until is not null")
     _index("jobs_held", "jobs", ["phase", "route"], "phase <> 'ready'")
 
@@ -187,32 +194,42 @@ def _messages() -> None:
 
 
 def _outbox() -> None:
-    op.create_table(
+    _keyed(
         "outbox",
-        sa.Column("id", _SERIAL, primary_key=True, autoincrement=True),
-        _id("run_id"),
-        _number("seq"),
-        _text("type"),
+        sa.Column("id", sa.BigInteger(), nullable=False),
         _moment("at"),
-        _text("data"),
-        sa.Column("tries", sa.Integer(), server_default=sa.text("0"), nullable=False),
-        _moment("postponed_until", null=True),
-    )
-    _index("outbox_event", "outbox", ["run_id", "seq"], unique=True)
-    _index("outbox_postponed", "outbox", ["postponed_until"], "postponed_until is not null")
-    op.create_table(
-        "dead_letters",
-        sa.Column("id", _SERIAL, primary_key=True, autoincrement=True),
         _id("run_id"),
         _number("seq"),
+        _number("sink"),
+        sa.Column("tries", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        _text("type"),
+        _text("data"),
+        _moment("postponed_until", null=True),
+        key=("run_id", "seq", "sink"),
+    )
+    _index("outbox_order", "outbox", ["sink", "id"])
+    _index("outbox_postponed", "outbox", ["sink", "postponed_until"], "postponed_until is not null")
+    _keyed(
+        "dead_letters",
+        _id("run_id"),
+        _number("seq"),
+        _number("sink"),
         _text("type"),
         _moment("at"),
         _text("data"),
         _number("tries"),
         _text("error"),
         _moment("died_at"),
+        key=("run_id", "seq", "sink"),
     )
-    _index("dead_letters_event", "dead_letters", ["run_id", "seq"], unique=True)
+    _index("dead_letters_died", "dead_letters", ["sink", "died_at"])
+    op.create_table(
+        "sinks",
+        sa.Column("id", sa.Integer(), primary_key=True, autoincrement=True),
+        _text("name"),
+        _text("types", null=True),
+    )
+    _index("sinks_name", "sinks", ["name"], unique=True)
 
 
 def _keeping() -> None:
@@ -236,6 +253,7 @@ def downgrade() -> None:
         "settings",
         "workers",
         "leases",
+        "sinks",
         "dead_letters",
         "outbox",
         "graphs",
@@ -250,4 +268,5 @@ def downgrade() -> None:
         op.drop_table(table)
     if op.get_context().dialect.name == "postgresql":
         op.execute("drop sequence mainspring_tokens")
+        op.execute("drop sequence mainspring_events")
         op.execute("drop function mainspring_now()")

@@ -8,7 +8,7 @@ from mainspring.ports.contracts.suite import PersistenceSuite
 from mainspring.ports.contracts.world import LEASE_LENGTH, NEXT_STAGE, OTHER_ROUTE, ROUTE, SECOND, STAGE, WORKER
 from mainspring.ports.errors import StaleChange
 from mainspring.ports.names import Payload
-from mainspring.ports.records import Failure, JobPhase, RunStatus, StageStatus
+from mainspring.ports.records import Failure, JobPhase, Polling, RunStatus, StageStatus
 
 
 class CommitWritesContract(PersistenceSuite):
@@ -73,6 +73,23 @@ class CommitWritesContract(PersistenceSuite):
         assert (stored.available_at, stored.not_before) == (later, later)
         assert (stored.attempt, stored.max_attempts, stored.input) == (1, 5, "2")
         assert (stored.route, stored.phase, stored.progress) == (ROUTE, JobPhase.READY, None)
+
+    async def test_a_job_waits_for_its_check_as_long_as_its_moves_say_so(self) -> None:
+        world = await self.world()
+        run, job = await world.with_job()
+        now = world.clock.now()
+        waits = Polling(state=Payload('{"batch":"b1"}'), every=SECOND * 2, since=now, until=now + SECOND * 60)
+        for polling in (waits, attrs.evolve(waits, state=Payload("2"), until=None, checks=1)):
+            mine = LeaseGuard(key=job.key, lease_id=(await world.leased(job)).lease_id)
+            await world.store.commit(Change(leases=(mine,), job_moves=(released(job, polling=polling),)))
+            assert (await world.stored(job)).polling == polling
+        lease = await world.leased(job)
+        assert lease.job.polling == polling
+        mine = LeaseGuard(key=job.key, lease_id=lease.lease_id)
+        ahead = released(job, stage=NEXT_STAGE, keep_lease=True)
+        await world.store.commit(Change(leases=(mine,), stages=(world.stage(run),), job_moves=(ahead,)))
+        (stored,) = await world.other.jobs(run.id)
+        assert (stored.stage, stored.polling) == (NEXT_STAGE, None)
 
     async def test_a_hand_over_in_place_keeps_the_lease_and_the_wakes_and_leaves_no_row_behind(self) -> None:
         world = await self.world()

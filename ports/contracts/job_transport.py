@@ -26,6 +26,8 @@ class JobTransportContract:
     carries_pointers = True
     #: A hint that was settled with ``again_after`` comes again by itself.
     redelivers = True
+    #: How long a hint may be kept back, for the test of it; None: hints of jobs due later are not sent at all.
+    delays: timedelta | None = timedelta(milliseconds=20)
 
     async def open(self) -> JobTransport:
         """A transport with nothing in it."""
@@ -101,6 +103,22 @@ class JobTransportContract:
             (again,) = await transport.receive(10, LONG)
         assert again.pointer == hint.pointer
         await transport.settle(again)
+
+    async def test_a_hint_of_a_job_due_later_comes_then_or_not_at_all(self) -> None:
+        transport = await self._opened()
+        after = self.delays or timedelta(milliseconds=20)
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        await transport.send([pointer(1)], after=after)
+        assert await transport.receive(10, timedelta(0)) == []
+        if self.delays is None:
+            assert await transport.receive(10, after * 2) == []
+            return
+        async with asyncio.timeout(_PATIENCE):
+            (hint,) = await transport.receive(10, LONG)
+        assert loop.time() - began >= after.total_seconds() * 0.9  # the service's clock is another one
+        assert hint.pointer == (pointer(1) if self.carries_pointers else None)
+        await transport.settle(hint)
 
     async def test_a_receiver_that_gives_up_takes_no_hint_along(self) -> None:
         transport = await self._opened()

@@ -17,7 +17,7 @@ from mainspring.ports.contracts.world import (
     STAGE,
     WORKER,
 )
-from mainspring.ports.names import Route, StageId
+from mainspring.ports.names import Route, RunId, StageId
 from mainspring.ports.records import ExtendAnswer, JobKey, JobPhase
 
 
@@ -60,6 +60,24 @@ class ClaimContract(PersistenceSuite):
         assert await world.claimed(job.key) == []
         await world.advance(SECOND)
         assert [lease.job.key for lease in await world.claimed()] == [job.key]
+
+    async def test_of_given_jobs_those_that_may_be_claimed_are_told_with_route_and_moment(self) -> None:
+        world = await self.world()
+        run = await world.created()
+        now = world.clock.now()
+        mine = await world.added(run, index=1, available_at=now - SECOND)
+        later = await world.added(run, index=2, route=OTHER_ROUTE, available_at=now + SECOND)
+        parked = await world.added(run, index=3, phase=JobPhase.PARKED)
+        asleep = await world.added(run, index=4, available_at=None)
+        held = await world.added(run, index=5)
+        await world.leased(held)
+        others = (JobKey(run.id, STAGE, 6), JobKey(RunId("no such run"), STAGE, 0))
+        found = await world.store.ready_among([*(job.key for job in (mine, later, parked, asleep, held)), *others])
+        assert sorted((one.key, one.route, one.due_in) for one in found) == [
+            (mine.key, ROUTE, -SECOND),
+            (later.key, OTHER_ROUTE, SECOND),
+        ]
+        assert await world.store.ready_among([]) == []
 
     async def test_a_job_that_waits_for_a_wake_up_is_not_claimed(self) -> None:
         world = await self.world()

@@ -3,10 +3,13 @@
 import attrs
 
 from mainspring.ports.change import Change, OutboxSettlement, Postponed
+from mainspring.ports.contracts.dead_letters import DeadLettersContract
+from mainspring.ports.contracts.sinks import SinksContract
 from mainspring.ports.contracts.suite import PersistenceSuite
 from mainspring.ports.contracts.world import LEASE_LENGTH, SECOND, World
 from mainspring.ports.names import LeaseId
 from mainspring.ports.records import Event, Run
+from mainspring.ports.sinks import DEFAULT_SINK, Sink
 
 
 async def _told(world: World, run: Run, *data: str) -> None:
@@ -29,19 +32,19 @@ class EventsContract(PersistenceSuite):
     async def test_events_are_off_by_default(self) -> None:
         store = await self.open(self.new_clock())
         try:
-            assert not await store.events_written()
+            assert not await store.sinks()
         finally:
             await store.close()
 
-    async def test_the_setting_is_the_stores_and_holds_for_every_process_at_once(self) -> None:
+    async def test_sinks_are_the_stores_and_hold_for_every_process_at_once(self) -> None:
         world = await self.world()
         run = await world.created()
-        assert await world.other.events_written()
-        await world.other.write_events(False)
-        assert not await world.store.events_written()
+        assert await world.other.sinks()
+        await world.other.remove_sink(DEFAULT_SINK)
+        assert not await world.store.sinks()
         await _told(world, run, "unwanted")
         assert await _data(world) == []
-        await world.other.write_events(True)
+        await world.other.add_sink(Sink())
         await _told(world, run, "wanted")
         assert [(event.seq, event.data) for event in await world.other.unpublished(10)] == [(1, "wanted")]
 
@@ -141,7 +144,7 @@ class RelayContract(PersistenceSuite):
         await world.store.commit(Change(outbox=dead))
         assert await _data(world) == ["c"]
         letters = await world.other.dead_letters(10)
-        assert [(attrs.evolve(event, tries=0), error) for event, error in letters] == [
+        assert [(attrs.evolve(letter.event, tries=0), letter.error) for letter in letters] == [
             (first, "no sink"),
             (second, "no luck"),
         ]
@@ -165,7 +168,7 @@ class RelayContract(PersistenceSuite):
         assert await _data(world) == []
         await world.advance(SECOND * 2)
         assert [event.run_id for event in await world.other.unpublished(10)] == [two.id]
-        assert [event.run_id for event, _ in await world.other.dead_letters(10)] == [three.id]
+        assert [letter.event.run_id for letter in await world.other.dead_letters(10)] == [three.id]
 
     async def test_one_relay_holds_the_lease_until_it_gives_it_back(self) -> None:
         world = await self.world()
@@ -190,5 +193,5 @@ class RelayContract(PersistenceSuite):
         assert await world.other.lease_relay(theirs, LEASE_LENGTH)
 
 
-class OutboxStoreContract(EventsContract, RelayContract):
-    """All of OutboxStore."""
+class OutboxStoreContract(EventsContract, RelayContract, SinksContract, DeadLettersContract):
+    """All of OutboxStore, and the dead letters of RunStore."""

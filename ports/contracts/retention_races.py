@@ -6,7 +6,8 @@ from collections.abc import Awaitable, Callable
 from mainspring.ports.change import Change, RunGuard, Wake
 from mainspring.ports.contracts.retention_store import AGE, ended, passes, settlement, swept_by
 from mainspring.ports.contracts.suite import PersistenceSuite
-from mainspring.ports.contracts.world import LEASE_LENGTH, World
+from mainspring.ports.contracts.world import LEASE_LENGTH, STAGE, World
+from mainspring.ports.names import RunId
 from mainspring.ports.records import Run
 
 
@@ -69,7 +70,7 @@ class SweepRacesContract(PersistenceSuite):
 
         world, outcomes = await self._against(dead)
         assert [(settled, swept) for _, settled, swept in outcomes] == [(True, False)] * 20
-        letters = {event.run_id for event, _ in await world.other.dead_letters(100)}
+        letters = {letter.event.run_id for letter in await world.other.dead_letters(100)}
         assert letters == {run.id for run, _, _ in outcomes}
 
     async def test_a_start_under_the_key_of_a_run_that_is_swept_meets_it_or_comes_after_it(self) -> None:
@@ -88,6 +89,20 @@ class SweepRacesContract(PersistenceSuite):
                 assert holder in (old, None)
                 assert (holder is None) is (swept == [old.id])
             assert len(await world.other.jobs(new.id)) == int(started)
+
+    async def test_a_run_that_is_swept_is_not_rerun_and_one_that_is_rerun_stays(self) -> None:
+        reruns: dict[RunId, RunId] = {}
+
+        async def rerun(world: World, run: Run) -> Change:
+            new = world.run(rerun_of=run.id, rerun_from=STAGE)
+            reruns[run.id] = new.id
+            return Change(run_guard=RunGuard(run_id=run.id, revision=run.revision), create=new)
+
+        world, outcomes = await self._against(rerun)
+        for run, rerun_there, swept in outcomes:
+            assert (await world.other.run(run.id) is None) is swept
+            assert (await world.other.run(reruns[run.id]) is not None) is rerun_there
+            assert rerun_there is not swept
 
     async def test_two_sweeps_at_once_delete_each_run_once(self) -> None:
         world = await self.world()

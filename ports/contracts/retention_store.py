@@ -5,7 +5,7 @@ from typing import Any
 
 from mainspring.ports.change import Change, OutboxSettlement, Postponed, RunPatch
 from mainspring.ports.contracts.suite import PersistenceSuite
-from mainspring.ports.contracts.world import LEASE_LENGTH, SECOND, World
+from mainspring.ports.contracts.world import LEASE_LENGTH, SECOND, STAGE, World
 from mainspring.ports.errors import StaleChange
 from mainspring.ports.persistence import Persistence
 from mainspring.ports.records import TERMINAL_RUN_STATUSES, Run, RunFilter, RunStatus, Swept
@@ -162,7 +162,7 @@ class KeptRunsContract(PersistenceSuite):
         await world.store.commit(await settlement(world, dead=((run.id, 1, "no sink"),)))
         await world.advance(AGE)
         assert await swept_by(world.store) == []
-        assert [event.run_id for event, _ in await world.other.dead_letters(9)] == [run.id]
+        assert [letter.event.run_id for letter in await world.other.dead_letters(9)] == [run.id]
 
     async def test_a_run_with_a_job_stays(self) -> None:
         world = await self.world()
@@ -187,6 +187,20 @@ class KeptRunsContract(PersistenceSuite):
         assert set(await swept_by(world.store)) == {parent.id, ended_child.id}
         await world.advance(AGE)
         assert set(await swept_by(world.store)) == {child.id, active.id}
+
+    async def test_a_run_stays_as_long_as_a_rerun_of_it_does(self) -> None:
+        world = await self.world()
+        first = await ended(world)
+        second = await ended(world, rerun_of=first.id, rerun_from=STAGE)
+        third = await world.created(rerun_of=second.id, rerun_from=STAGE)
+        await world.advance(AGE)
+        assert await swept_by(world.store) == []
+        end = RunPatch(run_id=third.id, revision=0, status=RunStatus.COMPLETED, finished_at=world.clock.now())
+        await world.store.commit(Change(run=end))
+        assert await swept_by(world.store) == [], "the rerun has ended, and still names what the run put out"
+        await world.advance(AGE)
+        for run in (third, second, first):
+            assert await swept_by(world.store) == [run.id]
 
     async def test_kept_runs_do_not_stand_in_the_way_of_others(self) -> None:
         world = await self.world()

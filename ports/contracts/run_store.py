@@ -7,13 +7,15 @@ import attrs
 from mainspring.ports.change import Change, RunPatch
 from mainspring.ports.contracts.suite import PersistenceSuite
 from mainspring.ports.contracts.world import NEXT_STAGE, SECOND, STAGE, World
-from mainspring.ports.names import Fingerprint, Payload, SignalId, StageId, WorkflowId
+from mainspring.ports.names import BlobKey, Fingerprint, Payload, RunId, SignalId, StageId, WorkflowId
 from mainspring.ports.records import (
     TERMINAL_RUN_STATUSES,
+    Artifact,
     Failure,
     Graph,
     JobKey,
     JobPhase,
+    Polling,
     Run,
     RunFilter,
     RunStatus,
@@ -51,6 +53,8 @@ class RunStoreContract(PersistenceSuite):
             cancel_reason="because",
             parent_run=world.run_id(),
             parent_step="step",
+            rerun_of=world.run_id(),
+            rerun_from=STAGE,
         )
         await world.store.commit(Change(create=full))
         assert await world.other.run(full.id) == full
@@ -77,6 +81,7 @@ class RunStoreContract(PersistenceSuite):
             max_attempts=9,
             wakes=4,
             input=Payload("{}"),
+            polling=Polling(state=Payload(ODD), every=SECOND, since=now, until=now + SECOND * 9, checks=7),
         )
         plain = world.job(run, available_at=None)
         await world.store.commit(Change(jobs=(full, plain)))
@@ -87,7 +92,10 @@ class RunStoreContract(PersistenceSuite):
         world = await self.world()
         run = await world.created()
         failure = Failure(code="failed", message=ODD, type="t", details="{}", traceback=ODD, stage=STAGE)
-        failed = world.stage(run, status=StageStatus.FAILED, output=None, failure=failure)
+        report = Artifact(name=ODD, blob=BlobKey("r/l/0"), size=1 << 40, media_type="text/plain")
+        picture = Artifact(name="a b", blob=BlobKey("r/l/1"), size=0, media_type="image/png")
+        left = (report, picture)
+        failed = world.stage(run, status=StageStatus.FAILED, output=None, failure=failure, artifacts=left)
         never = world.stage(
             run, index=1, status=StageStatus.SKIPPED, attempt=0, worker=None, started_at=None, output=None
         )
@@ -265,6 +273,7 @@ class RunListingContract(PersistenceSuite):
             tags=("x", "y"),
             key="k",
             created_at=world.clock.now() + timedelta(hours=2),
+            rerun_of=plain.id,
         )
         later = world.clock.now() + timedelta(hours=1)
         for where in (
@@ -274,6 +283,7 @@ class RunListingContract(PersistenceSuite):
             RunFilter(tag="y"),
             RunFilter(key="k"),
             RunFilter(created_after=later),
+            RunFilter(rerun_of=plain.id),
             RunFilter(workflow=WorkflowId("other"), status=(RunStatus.FAILED,), tag="y", key="k", created_after=later),
         ):
             assert await self._listed(world, where) == [other]
@@ -290,6 +300,7 @@ class RunListingContract(PersistenceSuite):
             RunFilter(tag='x"'),
             RunFilter(tag="%"),
             RunFilter(key="k"),
+            RunFilter(rerun_of=RunId("no run's id")),
             RunFilter(workflow=WorkflowId("greet' or '1'='1")),
         ):
             assert await self._listed(world, where) == []

@@ -10,6 +10,9 @@ MOMENT = datetime(2026, 1, 1, 12, tzinfo=UTC)
 class SchedulerContract:
     """What a host may rely on."""
 
+    #: A whole second, some hours before which have not come either by the scheduler's clock.
+    moment = MOMENT
+
     async def open(self) -> Scheduler:
         """A scheduler that was asked for nothing."""
         raise NotImplementedError
@@ -23,25 +26,25 @@ class SchedulerContract:
 
     async def test_a_moment_is_asked_for(self) -> None:
         scheduler = await self.open()
-        await scheduler.wake_at(MOMENT)
-        assert await self.asked() == MOMENT
+        await scheduler.wake_at(self.moment)
+        assert await self.asked() == self.moment
 
     async def test_the_newest_ask_replaces_the_one_before(self) -> None:
         scheduler = await self.open()
-        for moment in (MOMENT, MOMENT - timedelta(hours=1), MOMENT + timedelta(days=1)):
+        for moment in (self.moment, self.moment - timedelta(hours=1), self.moment + timedelta(days=1)):
             await scheduler.wake_at(moment)
             assert await self.asked() == moment
 
     async def test_asking_twice_for_the_same_is_harmless(self) -> None:
         scheduler = await self.open()
-        await scheduler.wake_at(MOMENT)
-        await scheduler.wake_at(MOMENT)
-        assert await self.asked() == MOMENT
+        await scheduler.wake_at(self.moment)
+        await scheduler.wake_at(self.moment)
+        assert await self.asked() == self.moment
 
     async def test_an_ask_is_taken_back(self) -> None:
         scheduler = await self.open()
         await scheduler.cancel()
-        await scheduler.wake_at(MOMENT)
+        await scheduler.wake_at(self.moment)
         await scheduler.cancel()
         await scheduler.cancel()
         assert await self.asked() is None

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from mainspring.ports.contracts.world import SteerableClock, World
 from mainspring.ports.persistence import Persistence
+from mainspring.ports.sinks import Sink
 
 
 class PersistenceSuite:
@@ -33,7 +34,7 @@ class PersistenceSuite:
         other = await self.second(clock)
         self._opened.append(other)
         self._world = World(store=store, other=other, clock=clock, advance=self.advance)
-        await store.write_events(True)
+        await store.add_sink(Sink())
         return self._world
 
     async def finish(self) -> None:

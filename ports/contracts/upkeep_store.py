@@ -2,19 +2,31 @@
 
 import attrs
 
-from mainspring.ports.change import Change, LeaseGuard, RunPatch
+from mainspring.ports.change import Change, LeaseGuard, RunPatch, Unpark, Wake
 from mainspring.ports.contracts.commit_guards import released
 from mainspring.ports.contracts.suite import PersistenceSuite
-from mainspring.ports.contracts.world import LEASE_LENGTH, OTHER_ROUTE, OTHER_WORKER, ROUTE, SECOND, WORKER
+from mainspring.ports.contracts.world import (
+    LEASE_LENGTH,
+    NEXT_STAGE,
+    OTHER_ROUTE,
+    OTHER_WORKER,
+    ROUTE,
+    SECOND,
+    WORKER,
+)
+from mainspring.ports.persistence import ANNOUNCED_AFTER, SELDOMEST
 from mainspring.ports.records import (
     TERMINAL_RUN_STATUSES,
     Backlog,
     ExpiredLease,
     JobPhase,
+    Pointer,
     RouteBacklog,
     RunStatus,
+    SinkBacklog,
     WorkerRecord,
 )
+from mainspring.ports.sinks import DEFAULT_SINK, Sink
 
 
 class UpkeepStoreContract(PersistenceSuite):
@@ -49,6 +61,94 @@ class UpkeepStoreContract(PersistenceSuite):
         await world.store.commit(Change(leases=(mine,), job_moves=(released(job),)))
         await world.advance(LEASE_LENGTH * 2)
         assert await world.other.expired_leases(10) == []
+
+    async def test_a_job_nobody_took_is_announced_once_until_it_is_time_to_announce_it_again(self) -> None:
+        world = await self.world()
+        _, job = await world.with_job()
+        await world.advance(ANNOUNCED_AFTER - SECOND)
+        assert await world.store.announce(10, SECOND * 60) == []
+        await world.advance(SECOND)
+        assert await world.store.announce(10, SECOND * 60) == [Pointer.to(job.key)]
+        assert await world.other.announce(10, SECOND * 60) == []
+        await world.advance(SECOND * 60)
+        assert await world.other.announce(10, SECOND * 60) == [Pointer.to(job.key)]
+
+    async def test_the_longer_a_job_has_waited_the_less_often_it_is_announced(self) -> None:
+        world = await self.world()
+        _, job = await world.with_job()
+        await world.advance(SECOND * 300)
+        assert await world.store.announce(10, SECOND * 60) == [Pointer.to(job.key)]
+        await world.advance(SECOND * 299)
+        assert await world.other.announce(10, SECOND * 60) == []
+        await world.advance(SECOND)
+        assert await world.other.announce(10, SECOND * 60) == [Pointer.to(job.key)]
+        await world.advance(SELDOMEST * 5)
+        assert await world.other.announce(10, SECOND * 60) == [Pointer.to(job.key)]
+        await world.advance(SELDOMEST - SECOND)
+        assert await world.other.announce(10, SECOND * 60) == []
+        await world.advance(SECOND)
+        assert await world.other.announce(10, SECOND * 60) == [Pointer.to(job.key)]
+
+    async def test_wakes_do_not_put_an_announcement_off(self) -> None:
+        world = await self.world()
+        run, job = await world.with_job()
+        sleeping = await world.added(run, stage=NEXT_STAGE, available_at=None)
+        for _ in range(5):
+            await world.store.commit(Change(wakes=(Wake(run_id=run.id, at=world.clock.now()),)))
+            await world.advance(SECOND)
+        found = await world.store.announce(10, SECOND * 900)
+        assert sorted(found, key=str) == sorted((Pointer.to(one.key) for one in (job, sleeping)), key=str)
+
+    async def test_a_wake_brings_the_next_announcement_forward(self) -> None:
+        world = await self.world()
+        run, job = await world.with_job()
+        await world.advance(ANNOUNCED_AFTER)
+        assert await world.store.announce(10, SECOND * 900) == [Pointer.to(job.key)]
+        await world.store.commit(Change(wakes=(Wake(run_id=run.id, at=world.clock.now(), hurry=True),)))
+        await world.advance(ANNOUNCED_AFTER)
+        assert await world.store.announce(10, SECOND * 900) == [Pointer.to(job.key)]
+
+    async def test_only_jobs_that_may_be_claimed_are_announced_the_longest_unheard_first(self) -> None:
+        world = await self.world()
+        run = await world.created()
+        due = world.clock.now()
+        await world.added(run, index=1, available_at=due + SECOND * 2)
+        await world.added(run, index=2, available_at=due + SECOND)
+        await world.added(run, index=3, available_at=due + SECOND * 900)
+        await world.added(run, index=4, available_at=None)
+        await world.added(run, index=5, phase=JobPhase.PARKED)
+        await world.added(run, index=6, phase=JobPhase.BLOCKED)
+        await world.leased(await world.added(run, index=7))
+        await world.advance(SECOND * 10)
+        assert await world.store.announce(0, SECOND) == []
+        assert [found.index for found in await world.store.announce(1, SECOND)] == [2]
+        assert [found.index for found in await world.other.announce(10, SECOND)] == [1]
+
+    async def test_a_job_that_falls_due_anew_is_announced_anew(self) -> None:
+        world = await self.world()
+        _, job = await world.with_job()
+        await world.advance(ANNOUNCED_AFTER)
+        assert await world.store.announce(10, SECOND * 900) == [Pointer.to(job.key)]
+        lease = await world.leased(job)
+        guard = LeaseGuard(key=job.key, lease_id=lease.lease_id)
+        again = attrs.evolve(released(job), available_at=world.clock.now() + SECOND)
+        await world.store.commit(Change(leases=(guard,), job_moves=(again,)))
+        assert await world.store.announce(10, SECOND * 900) == []
+        await world.advance(SECOND + ANNOUNCED_AFTER)
+        assert await world.store.announce(10, SECOND * 900) == [Pointer.to(job.key)]
+
+    async def test_a_job_that_was_freed_or_woken_is_announced(self) -> None:
+        world = await self.world()
+        run = await world.created()
+        parked = await world.added(run, index=1, phase=JobPhase.PARKED)
+        sleeping = await world.added(run, stage=NEXT_STAGE, available_at=None)
+        now = world.clock.now()
+        unpark = Unpark(run_id=run.id, stage=parked.stage, count=1, at=now)
+        await world.store.commit(Change(unpark=(unpark,)))
+        await world.store.commit(Change(wakes=(Wake(run_id=run.id, at=now),)))
+        await world.advance(ANNOUNCED_AFTER)
+        found = await world.other.announce(10, SECOND * 900)
+        assert sorted(found, key=str) == sorted((Pointer.to(job.key) for job in (parked, sleeping)), key=str)
 
     async def test_active_runs_past_their_deadline_are_overdue_the_latest_first(self) -> None:
         world = await self.world()
@@ -108,7 +208,7 @@ class UpkeepStoreContract(PersistenceSuite):
     async def test_nothing_waits_in_an_empty_store(self) -> None:
         world = await self.world()
         seen = await world.other.backlog()
-        assert seen == Backlog(at=seen.at)
+        assert seen == Backlog(at=seen.at, sinks=(SinkBacklog(sink=DEFAULT_SINK),))
         await world.advance(SECOND)
         assert (await world.other.backlog()).at - seen.at >= SECOND
 
@@ -152,7 +252,7 @@ class UpkeepStoreContract(PersistenceSuite):
 
     async def test_the_backlog_tells_how_many_events_wait_and_how_old_the_first_is(self) -> None:
         world = await self.world()
-        await world.store.write_events(on=True)
+        await world.store.add_sink(Sink())
         run = await world.created()
         first = world.event(run)
         await world.store.commit(Change(events=(first,)))

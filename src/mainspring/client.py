@@ -2,14 +2,15 @@
 
 import asyncio
 from collections.abc import Awaitable, Iterable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 import attrs
 import structlog
 
 from mainspring.errors import InvalidValueError, NotFoundError, Problem, RunCancelledError, RunFailedError
-from mainspring.handles import RunHandle
+from mainspring.handles import RunHandle, StageArtifact
+from mainspring.hosts.execution.artifacts import content_of
 from mainspring.hosts.execution.parts import Parts
 from mainspring.hosts.execution.payloads import Payloads
 from mainspring.hosts.execution.registry import Served, WorkflowRegistry
@@ -22,11 +23,21 @@ from mainspring.kernel.commands.run_signal import SignalRun
 from mainspring.kernel.decision import Command
 from mainspring.kernel.definition import Workflow
 from mainspring.kernel.dispatcher import Dispatcher
-from mainspring.ports.errors import PortError
+from mainspring.ports.errors import MainspringError
 from mainspring.ports.names import Payload, RunId, SignalId, StageId, WorkflowId
-from mainspring.ports.records import TERMINAL_RUN_STATUSES, Pointer, Run, RunFilter, RunStatus, StageStatus
+from mainspring.ports.records import (
+    TERMINAL_RUN_STATUSES,
+    Artifact,
+    Pointer,
+    Run,
+    RunFilter,
+    RunStatus,
+    StageRecord,
+    StageStatus,
+)
 from mainspring.ports.trace import with_trace
 from mainspring.requests import Checked, Requests, StartOptions, check_options, check_texts
+from mainspring.reruns import Reruns
 from mainspring.results import Results
 
 logger = structlog.get_logger("mainspring.client")
@@ -34,6 +45,9 @@ logger = structlog.get_logger("mainspring.client")
 I = TypeVar("I")  # noqa: E741  input, as in Stage[I, O]
 O = TypeVar("O")  # noqa: E741
 R = TypeVar("R")
+
+MOST_SHOWN = 20
+"""So many artifacts are named by an error."""
 
 BATCH = 500
 """Starts of ``start_many`` that are under way at once."""
@@ -60,6 +74,7 @@ class Client:
         self._worker = worker
         self._payloads = Payloads(parts.codec, parts.blobs, parts.limits)
         self._requests = Requests(self._payloads, parts.ids)
+        self._reruns = Reruns(parts, registry, self._payloads)
         self.results = Results(parts.store, parts.feed)
 
     async def start(self, workflow: Workflow[I, O] | str, value: I, options: StartOptions) -> RunHandle[O]:
@@ -190,6 +205,46 @@ class Client:
         sent = await self._dispatch(run_id, SignalRun(run_id=run_id, signal=name, payload=text, signal_id=signal_id))
         return not sent.duplicate
 
+    async def artifacts(self, run_id: RunId) -> list[StageArtifact]:
+        """What the run's stages left beside their outputs."""
+        found = await self._artifacts(run_id)
+        return [
+            StageArtifact(stage=row.stage, index=row.index, name=one.name, size=one.size, media_type=one.media_type)
+            for row, one in found
+        ]
+
+    async def artifact(self, run_id: RunId, stage: StageId, name: str, index: int) -> bytes:
+        """The content of one of them."""
+        found = await self._artifacts(run_id, [stage])
+        for row, one in found:
+            if (row.index, one.name) == (index, name):
+                return await content_of(self._payloads, one)
+        there = ", ".join(f"{one.name!r} of {row.stage}[{row.index}]" for row, one in found[:MOST_SHOWN]) or "none"
+        raise NotFoundError(f"stage {stage}[{index}] of run {run_id} left no artifact {name!r}; there are: {there}")
+
+    async def _artifacts(
+        self, run_id: RunId, only: Sequence[StageId] | None = None
+    ) -> list[tuple[StageRecord, Artifact]]:
+        require_run(await self._parts.store.run(run_id), run_id)
+        return [(row, one) for row in await self._parts.store.stages(run_id, only) for one in row.artifacts]
+
+    async def rerun(self, run_id: RunId, from_stage: StageId | None, key: str | None) -> RunHandle[Any]:
+        """Begin a run that has ended anew; see ``RunHandle.rerun``."""
+        check_texts("rerun", key=key)
+        observer = self._parts.observer
+        if observer is None:
+            return await self._rerun(run_id, from_stage, key, None)
+        run = await self.run(run_id)
+        with observer.starting(run.workflow, 1) as trace:
+            return await self._rerun(run_id, from_stage, key, trace)
+
+    async def _rerun(
+        self, run_id: RunId, from_stage: StageId | None, key: str | None, trace: str | None
+    ) -> RunHandle[Any]:
+        created = await self._dispatcher.dispatch(await self._reruns.command(run_id, from_stage, key, trace))
+        await self._announce([created])
+        return RunHandle(self, created.run.id, created=created.created)
+
     def handle(self, run_id: str) -> RunHandle[Any]:
         """A handle on a run by its id."""
         return RunHandle(self, RunId(run_id), created=False)
@@ -200,11 +255,17 @@ class Client:
         return self._registry.of(workflow)
 
     async def _announce(self, created: Iterable[RunCreated]) -> None:
-        new = [one for one in created if one.created]
-        pointers = [Pointer.to(key) for one in new for key in one.due]
-        if pointers:
-            await _hint(self._parts.transport.send(pointers))
-        if not all(one.due for one in new) and self._worker is not None:
+        now: list[Pointer] = []
+        later: dict[datetime, list[Pointer]] = {}
+        for one in created:
+            if one.created:
+                pointers = now if one.due_at is None else later.setdefault(one.due_at, [])
+                pointers += map(Pointer.to, one.due)
+        if now:
+            await _hint(self._parts.transport.send(now))
+        for moment, pointers in later.items():
+            await _hint(self._parts.transport.send(pointers, moment - self._parts.clock.now()))
+        if later and self._worker is not None:
             self._worker.replan()
 
     async def _dispatch(self, run_id: RunId, command: Command[R]) -> R:
@@ -236,8 +297,8 @@ class Client:
 
 
 async def _hint(told: Awaitable[None]) -> None:
-    """A hint that cannot be given costs latency only: what it tells of is on record."""
+    """A hint that cannot be given, for whatever reason, costs latency only: what it tells of is on record."""
     try:
         await told
-    except PortError as error:
+    except MainspringError as error:
         logger.warning("hint_not_sent", error=str(error))

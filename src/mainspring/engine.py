@@ -5,11 +5,12 @@ Hosts that are programs take their parts from here (``open_parts``); ``wiring`` 
 
 import asyncio
 from asyncio import Task
-from collections.abc import Iterable, Sequence
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, Self, TypeVar, overload
 
+import attrs
 import structlog
 from typing_extensions import Unpack
 
@@ -19,19 +20,28 @@ from mainspring.hosts.execution.parts import Parts, needs_no_refresh
 from mainspring.hosts.execution.registry import WorkflowRegistry
 from mainspring.hosts.execution.store_clock import keep_refreshed
 from mainspring.hosts.node_worker import logs
+from mainspring.hosts.node_worker.relaying import relay_for_ever
 from mainspring.hosts.node_worker.settings import WorkerSettings
 from mainspring.hosts.node_worker.worker import Worker, WorkerDiedError
 from mainspring.kernel.definition import Workflow
 from mainspring.kernel.dispatcher import Dispatcher
+from mainspring.kernel.outlets import PUBLISHING, Outlet, register
+from mainspring.kernel.retry import Retry
 from mainspring.ports.codec import Limits
 from mainspring.ports.errors import SettingsError, UnavailableError
 from mainspring.ports.event_sink import EventSink
 from mainspring.ports.names import RunId, WorkflowId
 from mainspring.ports.records import Run, RunFilter, RunStatus
 from mainspring.requests import Options, SharedOptions, StartOptions
+from mainspring.subscribers import Handler, Subscriber, outlets, subscriber
 from mainspring.wiring import observed, open_exposition, open_parts
 
 logger = structlog.get_logger("mainspring.engine")
+
+_NOBODY_RELAYS = (
+    "worker=False: this process serves no sinks or subscribers, so their events would gather; give them to a process"
+    " that works (it needs no workflows), or name sinks that workers serve in MAINSPRING_SINKS"
+)
 
 I = TypeVar("I")  # noqa: E741  input, as in Stage[I, O]
 O = TypeVar("O")  # noqa: E741
@@ -49,10 +59,14 @@ class Mainspring:
     Args:
         url: the store; default ``MAINSPRING_DATABASE``, or ``sqlite:///mainspring.db``.
         workflows: what this process can start and execute.
-        worker: whether to execute in this process.
+        worker: whether to execute in this process, and to serve sinks and subscribers here; a process without
+            workflows only does the latter.
         concurrency, settings: of the worker; defaults from ``MAINSPRING_*``.
-        blobs: directory for large payloads; default: beside the database.
+        blobs: directory for large payloads, or ``s3://bucket/prefix``; default: beside the database.
+        transport: what carries the jobs' pointers instead of the store: ``sqs://queue``, ``amqp://…?queue=…``.
         sink: where committed events go. Giving one makes the store write events, for every process that uses it.
+        sinks: further ones by name, each with its own copy of every event; in an ``Outlet`` if it wants some only.
+        subscribers: functions that are called for events, each a sink by its own name.
         limits: on payloads.
         migrate: whether an embedded store brings its schema up to date by itself.
         parts: adapters chosen by hand, instead of ``url``.
@@ -67,15 +81,18 @@ class Mainspring:
         concurrency: int | None = None,
         settings: WorkerSettings | None = None,
         blobs: str | None = None,
+        transport: str | None = None,
         sink: EventSink | None = None,
+        sinks: Mapping[str, EventSink | Outlet] | None = None,
+        subscribers: Iterable[Subscriber] = (),
         limits: Limits | None = None,
         migrate: bool = True,
         parts: Parts | None = None,
     ) -> None:
         from mainspring.settings import from_environment  # environ-config imports boto3 where it is installed: 0.3 s
 
-        if parts is not None and any(given is not None for given in (url, blobs, sink, limits)):
-            msg = "parts= brings its own store, blobs, sink and limits; leave url=, blobs=, sink= and limits= out"
+        if parts is not None and any(given is not None for given in (url, blobs, transport, sink, limits)):
+            msg = "parts= brings its own adapters and limits; leave url=, blobs=, transport=, sink= and limits= out"
             raise SettingsError(msg)
         if settings is not None and concurrency is not None:
             msg = "settings= says how many attempts run at once; leave concurrency= out"
@@ -86,7 +103,12 @@ class Mainspring:
         self._workflows = tuple(workflows)
         self._wants_worker = worker
         self._blobs = blobs or said.blobs or None
+        self._transport = transport or said.transport or None
+        self._named = said.sinks or None
         self._sink = sink
+        self._outlets = outlets(sinks, subscribers)
+        if not worker and (sink is not None or self._outlets):
+            raise SettingsError(_NOBODY_RELAYS)
         self._limits = limits
         self._migrate = migrate
         self._tracing = said.tracing
@@ -95,7 +117,7 @@ class Mainspring:
         self._client: Client | None = None
         self._worker: Worker | None = None
         self._working: Task[None] | None = None
-        self._keeping_time: Task[None] | None = None
+        self._beside: list[Task[None]] = []
         self._died: UnavailableError | None = None
 
     # -- life ------------------------------------------------------------------------------------------------------
@@ -107,18 +129,25 @@ class Mainspring:
             raise SettingsError(msg)
         _log_quietly()
         parts = self._given or open_parts(
-            self.url, blobs=self._blobs, migrate=self._migrate, limits=self._limits, sink=self._sink
+            self.url,
+            blobs=self._blobs,
+            transport=self._transport,
+            migrate=self._migrate,
+            limits=self._limits,
+            sink=self._sink,
+            sinks=self._named,
         )
         try:
             if self._given is None:
                 parts = observed(parts, tracing=self._tracing)
+            if self._outlets:
+                parts = attrs.evolve(parts, sinks={**parts.sinks, **self._outlets})
             registry = WorkflowRegistry(self._workflows, parts.codec)
             await parts.refresh_clock()
-            if parts.sink is not None:
-                await parts.store.write_events(on=True)
+            await register(parts.store, parts.outlets)
             self._begin(parts, registry)
         except BaseException:
-            await _close(parts)
+            await parts.close()
             raise
         self._parts = parts
         return self
@@ -142,17 +171,19 @@ class Mainspring:
         parts, self._parts = self._parts, None
         if parts is None:
             return
-        if self._keeping_time is not None:
-            self._keeping_time.cancel()
+        beside, self._beside = self._beside, []
+        for task in beside:
+            task.cancel()
         try:
+            await asyncio.gather(*beside, return_exceptions=True)
             if self._worker is not None and self._working is not None:
                 self._worker.stop()
                 await self._working
         finally:
             if self._client is not None:
                 await self._client.results.close()
-            self._client = self._worker = self._working = self._keeping_time = None
-            await _close(parts)
+            self._client = self._worker = self._working = None
+            await parts.close()
 
     def _begin(self, parts: Parts, registry: WorkflowRegistry) -> None:
         if self._wants_worker and registry.routes():
@@ -161,10 +192,16 @@ class Mainspring:
             self._working = asyncio.get_running_loop().create_task(self._worker.run(), name="mainspring worker")
             self._working.add_done_callback(self._on_worker_done)
         else:
-            self._client = Client(parts, registry, Dispatcher(parts.store, parts.clock, parts.ids))
+            dispatcher = Dispatcher(parts.store, parts.clock, parts.ids)
+            self._client = Client(parts, registry, dispatcher)
+            beside: dict[str, Coroutine[Any, Any, None]] = {}
             if parts.refresh_clock is not needs_no_refresh:
-                keeping = keep_refreshed(parts.refresh_clock, self.settings.timing.heartbeat)
-                self._keeping_time = asyncio.get_running_loop().create_task(keeping, name="mainspring clock")
+                beside["clock"] = keep_refreshed(parts.refresh_clock, self.settings.timing.heartbeat)
+            if self._wants_worker:
+                for name, outlet in parts.outlets.items():
+                    beside[f"relay {name}"] = relay_for_ever(parts, dispatcher, self.settings, name, outlet)
+            loop = asyncio.get_running_loop()
+            self._beside = [loop.create_task(one, name=f"mainspring {name}") for name, one in beside.items()]
 
     def _on_worker_done(self, working: "Task[None]") -> None:
         """A worker that died takes the engine with it: nobody here would execute what is started."""
@@ -180,6 +217,23 @@ class Mainspring:
     def worker(self) -> Worker | None:
         """The worker in this process, if there is one."""
         return self._worker
+
+    def subscribe(
+        self, handler: Handler, types: Iterable[str] = (), *, name: str | None = None, retry: Retry = PUBLISHING
+    ) -> None:
+        """Have a function called for committed events; before the engine is opened. See ``mainspring.subscribers``.
+
+        Raises:
+            SettingsError: the engine is open or works not here, the name is taken or none, or a type is none.
+        """
+        if not self._wants_worker:
+            raise SettingsError(_NOBODY_RELAYS)
+        if self._parts is not None:
+            raise SettingsError("the engine is open: its relays are at work; subscribe before `async with`")
+        for found, outlet in outlets(None, [subscriber(handler, types, name=name, retry=retry)]).items():
+            if found in self._outlets:
+                raise SettingsError(f"a sink or subscriber goes by the name {found!r} already; give another name=")
+            self._outlets[found] = outlet
 
     # -- runs ------------------------------------------------------------------------------------------------------
 
@@ -290,13 +344,6 @@ def _log_quietly() -> None:
     """Warnings and errors to stderr, where the program has not said how it wants its structlog lines."""
     if not structlog.is_configured():
         logs.configure(level="warning")
-
-
-async def _close(parts: Parts) -> None:
-    try:
-        await parts.transport.close()
-    finally:
-        await parts.store.close()
 
 
 __all__ = ["Mainspring", "observed", "open_exposition", "open_parts"]

@@ -19,6 +19,7 @@ from mainspring.ports.errors import (
     SettingsError,
     StoreFullError,
     UnavailableError,
+    UnfinishedError,
     UnknownOutcomeError,
 )
 from mainspring.ports.records import Failure, Run
@@ -74,5 +75,6 @@ __all__ = [
     "SettingsError",
     "StoreFullError",
     "UnavailableError",
+    "UnfinishedError",
     "UnknownOutcomeError",
 ]

@@ -3,7 +3,10 @@
 from datetime import timedelta
 from typing import Any, Generic, Protocol, TypeVar
 
-from mainspring.ports.names import RunId
+import attrs
+
+from mainspring.kernel.stage import Stage
+from mainspring.ports.names import RunId, StageId
 from mainspring.ports.records import Run, RunStatus
 
 O_co = TypeVar("O_co", covariant=True)
@@ -27,6 +30,29 @@ class RunAccess(Protocol):
     async def signal(self, run_id: RunId, name: str, payload: Any, *, id: str | None = None) -> bool:
         """Send the run a message; whether it is a new one."""
         ...
+
+    async def rerun(self, run_id: RunId, from_stage: StageId | None, key: str | None) -> "RunHandle[Any]":
+        """Begin a run that has ended anew, as a new run."""
+        ...
+
+    async def artifacts(self, run_id: RunId) -> "list[StageArtifact]":
+        """What the run's stages left beside their outputs."""
+        ...
+
+    async def artifact(self, run_id: RunId, stage: StageId, name: str, index: int) -> bytes:
+        """The content of one of them."""
+        ...
+
+
+@attrs.frozen(kw_only=True)
+class StageArtifact:
+    """A file that a stage left beside its output."""
+
+    stage: StageId
+    index: int  #: of a mapped stage's instance; else 0
+    name: str
+    size: int  #: bytes
+    media_type: str
 
 
 class RunHandle(Generic[O_co]):
@@ -81,3 +107,39 @@ class RunHandle(Generic[O_co]):
             InvalidValueError: the payload cannot be encoded.
         """
         return await self._client.signal(self.id, name, payload, id=id)
+
+    async def artifacts(self) -> list[StageArtifact]:
+        """What the stages that have completed left beside their outputs, by stage, index and name.
+
+        Raises:
+            NotFoundError: there is no such run.
+        """
+        return await self._client.artifacts(self.id)
+
+    async def artifact(self, stage: Stage[Any, Any] | str, name: str, *, index: int = 0) -> bytes:
+        """The content of an artifact; ``index``: of a mapped stage's instance.
+
+        Raises:
+            NotFoundError: there is no such run or artifact; names those there are.
+            BlobNotFoundError, BlobCorruptError: its content is gone, or is not what was put.
+        """
+        stage_id = stage.id if isinstance(stage, Stage) else StageId(stage)
+        return await self._client.artifact(self.id, stage_id, name, index)
+
+    async def rerun(
+        self, from_stage: Stage[Any, Any] | str | None = None, *, key: str | None = None
+    ) -> "RunHandle[O_co]":
+        """Begin the run anew from this stage (None: the first that did not complete), as a new run linked to this one.
+
+        The new run has this one's input, config, tags, metadata and priority, and takes over what completed and does
+        not follow the stage; a time-out counts anew. This run stays as it ended, and is kept as long as the new one.
+        ``key``: the new run's; the same call with the same key gives the same run.
+
+        Raises:
+            NotFoundError: there is no such run or stage, or the engine does not know its workflow.
+            UnfinishedError: the run has not ended, or a stage before the chosen one never completed.
+            ConflictError: the key belongs to another run.
+        """
+        if isinstance(from_stage, Stage):
+            return await self._client.rerun(self.id, from_stage.id, key)
+        return await self._client.rerun(self.id, None if from_stage is None else StageId(from_stage), key)

@@ -50,7 +50,10 @@ class Settings:
     """What the environment may say. Durations are in seconds."""
 
     database: str = _var("sqlite:///mainspring.db", "The store's URL.")
-    blobs: str = _var("", "Directory for large payloads; empty: beside the database.")
+    blobs: str = _var("", "Directory for large payloads, or s3://bucket/prefix; empty: beside the database.")
+    transport: str = _var("", "What carries the jobs' pointers: sqs://… or amqp://…; empty: the store.", Secret)
+    sinks: str = _var("", "Where events go: name=url, several with spaces between them; empty: nowhere.", Secret)
+    scheduler: str = _var("", "Whom functions ask for their next tick: scheduler://…; empty: nobody.")
     concurrency: int = _var("100", "Attempts at once per worker.", int)
     worker_name: str = _var("worker", "The readable part of the worker's id.")
     build: str = _var("", "Told to operators with the worker.")

@@ -3,7 +3,7 @@
 ``mainspring.testing.simulate`` is what users call; campaigns of our own build their worlds here too.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from functools import cache
 from random import Random
@@ -28,9 +28,12 @@ from mainspring.hosts.simulation.messages import Manners, SimEventSink, SimJobTr
 from mainspring.hosts.simulation.threads import SimThreads
 from mainspring.hosts.simulation.trial import Trial
 from mainspring.hosts.simulation.world import World
+from mainspring.kernel.outlets import Outlet
 from mainspring.ports.clock import Ids
 from mainspring.ports.codec import Limits
+from mainspring.ports.names import SinkName
 from mainspring.ports.persistence import Persistence
+from mainspring.ports.sinks import DEFAULT_SINK, Sink
 
 TIMING = Timing(
     lease=timedelta(seconds=12),
@@ -75,12 +78,13 @@ def make_trial(
     pace: float = 0.004,
     traced: bool = False,
     limits: Limits | None = None,
+    further: Sequence[SinkName] = (),
 ) -> Trial:
-    """A trial: a world, its stores and its books, without hosts yet."""
+    """A trial: a world, its stores and its books, without hosts yet. ``further``: sinks beside the default one."""
     world = World(seed, faults, pace=pace, traced=traced)
     plans = {served.plan.fingerprint: served.plan for served in registry.all()}
     audit = Audit(world, plans)
-    backing = _BACKINGS[store](world, audit)
+    backing = _BACKINGS[store](world, audit, [DEFAULT_SINK, *further])
     world.on_death = backing.died
     limit = limits or Limits()
     codec = _codec(limit)
@@ -88,6 +92,7 @@ def make_trial(
     treatment = manners or Manners()
     transport = SimJobTransport(world, treatment)
     sink = SimEventSink(world, treatment, audit.taken)
+    others = {name: Outlet(SimEventSink(world, treatment, audit.taken, name)) for name in further}
     feed = SimRunFeed(world)
 
     def parts(life: Life) -> Parts:
@@ -104,6 +109,7 @@ def make_trial(
             ids=ids,
             limits=limit,
             sink=sink,
+            sinks=others,
             threads=SimThreads,
             refresh_clock=clock.refresh,
         )
@@ -111,13 +117,13 @@ def make_trial(
     return Trial(world, audit, registry, parts, timing, close=backing.close)
 
 
-def _memory(world: World, audit: Audit) -> _Backing:
-    tables = _watched(world, audit)
+def _memory(world: World, audit: Audit, sinks: Sequence[SinkName]) -> _Backing:
+    tables = _watched(world, audit, sinks)
     return _Backing(client=lambda _, ids: MemoryPersistence(world.time, ids, store=tables, point=world.point))
 
 
-def _server(world: World, audit: Audit) -> _Backing:
-    tables, locks = _watched(world, audit), RowLocks()
+def _server(world: World, audit: Audit, sinks: Sequence[SinkName]) -> _Backing:
+    tables, locks = _watched(world, audit, sinks), RowLocks()
     clients: dict[Life, ServerPersistence] = {}
 
     def client(life: Life, ids: Ids) -> Persistence:
@@ -131,28 +137,29 @@ def _server(world: World, audit: Audit) -> _Backing:
     return _Backing(client=client, died=died)
 
 
-def _sqlite(world: World, audit: Audit) -> _Backing:
+def _sqlite(world: World, audit: Audit, sinks: Sequence[SinkName]) -> _Backing:
     from mainspring.adapters.sql.sqlite_inline import SharedDatabase, sqlite_template
 
     audit.tells_all = False
-    database = SharedDatabase(world.time, sqlite_template(events=True), audit.committed)
+    database = SharedDatabase(world.time, sqlite_template(sinks=tuple(sinks)), audit.committed)
 
-    async def point(name: str) -> None:
-        await world.point(_POINTS[name])
+    def point(name: str) -> Awaitable[None]:
+        return world.point(_POINTS[name])
 
     return _Backing(client=lambda _, ids: database.client(ids, point), close=database.close)
 
 
-_BACKINGS: Mapping[Store, Callable[[World, Audit], _Backing]] = {
+_BACKINGS: Mapping[Store, Callable[[World, Audit, Sequence[SinkName]], _Backing]] = {
     "memory": _memory,
     "server": _server,
     "sqlite": _sqlite,
 }
 
 
-def _watched(world: World, audit: Audit) -> MemoryStore:
+def _watched(world: World, audit: Audit, sinks: Sequence[SinkName]) -> MemoryStore:
     tables = MemoryStore(world.time)
-    tables.events_written = True
+    for name in sinks:
+        tables.add_sink(Sink(name=name))
     tables.watch = audit.committed
     return tables
 

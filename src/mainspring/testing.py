@@ -33,6 +33,7 @@ from mainspring.kernel.definition import Workflow
 from mainspring.kernel.dispatcher import Dispatcher
 from mainspring.ports.codec import Limits
 from mainspring.ports.records import TERMINAL_RUN_STATUSES, Event, Run
+from mainspring.ports.sinks import Sink
 from mainspring.requests import Options, StartOptions
 from mainspring.simulating import SimulationReport, simulate
 from mainspring.virtual_time import SimulatedEngine, StuckError, in_virtual_time
@@ -78,7 +79,7 @@ class TestEngine:
 
     async def __aenter__(self) -> Self:
         """Begin."""
-        await self.parts.store.write_events(on=True)
+        await self.parts.store.add_sink(Sink())
         return self
 
     async def __aexit__(

@@ -5,7 +5,6 @@ Rule: nothing polls. Time jumps from one moment at which something is due to the
 
 import asyncio
 import random
-from asyncio import Event as Bell
 from collections.abc import Awaitable, Callable, Collection
 from datetime import datetime, timedelta
 from types import TracebackType
@@ -22,7 +21,7 @@ from mainspring.engine import Mainspring
 from mainspring.hosts.execution.live import Stop
 from mainspring.hosts.execution.parts import Parts, Timing
 from mainspring.hosts.node_worker.settings import WorkerSettings
-from mainspring.hosts.node_worker.waiting import within
+from mainspring.hosts.node_worker.waiting import Bell, within
 from mainspring.hosts.simulation.escapes import watched
 from mainspring.hosts.simulation.faults import Plan
 from mainspring.hosts.simulation.quiet import kept_apart
@@ -34,6 +33,7 @@ from mainspring.ports.codec import Limits
 from mainspring.ports.errors import MainspringError
 from mainspring.ports.names import RunId
 from mainspring.ports.records import TERMINAL_RUN_STATUSES, Event
+from mainspring.ports.sinks import Sink
 
 T = TypeVar("T")
 
@@ -56,7 +56,7 @@ class SimulatedEngine(Mainspring):
         self._world = world
         self._changed = Bell()
         tables = MemoryStore(world.time)
-        tables.events_written = True
+        tables.add_sink(Sink())
         tables.watch = self._committed
         self._feed = _Feed()
         parts = _parts(world, tables, self._feed, limits or Limits())

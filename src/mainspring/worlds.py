@@ -27,6 +27,7 @@ from mainspring.kernel.dispatcher import Dispatcher
 from mainspring.ports.codec import Limits
 from mainspring.ports.errors import PortError
 from mainspring.ports.records import TERMINAL_RUN_STATUSES, AttemptRecord, Event, Failure, Run, RunStatus, StageRecord
+from mainspring.ports.sinks import DEFAULT_SINK
 from mainspring.requests import StartOptions
 from mainspring.simulation import make_trial
 
@@ -202,7 +203,7 @@ class _Starter(Generic[I, O]):
         """The run when all is over."""
         audit, parts = self._trial.audit, self._parts
         assert parts is not None  # noqa: S101  it was started
-        events = [audit.events[run.id][seq - 1] for seq in audit.published[run.id]]
+        events = [audit.events[run.id][seq - 1] for seq in audit.published[DEFAULT_SINK, run.id]]
         output = at_once(self._client(parts).output(run)) if run.status is RunStatus.COMPLETED else None
         return SimulatedRun(
             seed=self._trial.world.seed,

@@ -9,9 +9,8 @@ import attrs
 from mainspring.adapters.memory import MemoryPersistence, claims, guards, writes
 from mainspring.adapters.memory.tables import Transaction
 from mainspring.ports.change import Change
-from mainspring.ports.names import LeaseId, Route, RunId, StageId, WorkerId
+from mainspring.ports.names import LeaseId, Route, RunId, SinkName, StageId, WorkerId
 from mainspring.ports.records import (
-    Event,
     ExtendAnswer,
     JobKey,
     Lease,
@@ -21,6 +20,7 @@ from mainspring.ports.records import (
     StageRecord,
     WorkerRecord,
 )
+from mainspring.ports.sinks import EVERY_EVENT, DeadLetter, EventFilter, Sink
 
 
 class ChecksThenActs(MemoryPersistence):
@@ -65,15 +65,21 @@ class ReadsItsOwnCopy(MemoryPersistence):
         return copies.setdefault(run_id, await super().run(run_id))
 
 
-class KeepsTheSettingToItself(MemoryPersistence):
-    """Whether events are written is asked of the process."""
+class KeepsSinksToItself(MemoryPersistence):
+    """Which sinks there are is asked of the process."""
 
-    async def events_written(self) -> bool:
-        return bool(self.__dict__.get("on", False))
+    async def sinks(self) -> list[Sink]:
+        known: list[Sink] = self.__dict__.get("known", [])
+        return known
 
-    async def write_events(self, on: bool) -> None:
-        self.__dict__["on"] = on
-        await super().write_events(on)
+    async def add_sink(self, sink: Sink) -> None:
+        self.__dict__["known"] = [sink]
+        await super().add_sink(sink)
+
+
+class ForgetsTheSinkOnly(MemoryPersistence):
+    async def remove_sink(self, name: SinkName) -> None:
+        self.store.sinks.write(name, None)
 
 
 class NeverCloses(MemoryPersistence):
@@ -199,8 +205,13 @@ class TellsNoWakes(MemoryPersistence):
 
 
 class ForgetsDeadLetters(MemoryPersistence):
-    async def dead_letters(self, limit: int) -> list[tuple[Event, str]]:
+    async def dead_letters(self, limit: int, where: EventFilter = EVERY_EVENT) -> list[DeadLetter]:
         return []
+
+
+class FindsEveryLetter(MemoryPersistence):
+    async def dead_letters(self, limit: int, where: EventFilter = EVERY_EVENT) -> list[DeadLetter]:
+        return await super().dead_letters(limit)
 
 
 class KeepsTheFirstWorkerRow(MemoryPersistence):

@@ -12,8 +12,9 @@ from mainspring.adapters.memory.store import MemoryStore
 from mainspring.adapters.memory.tables import Transaction
 from mainspring.ports.change import Change, JobMove, Wake
 from mainspring.ports.clock import Clock
-from mainspring.ports.names import LeaseId, Route, RunId, StageId
+from mainspring.ports.names import LeaseId, Route, RunId, SinkName, StageId
 from mainspring.ports.records import Event, ExpiredLease, Job, JobKey, JobPhase
+from mainspring.ports.sinks import DEFAULT_SINK, Sink
 
 
 def write_then_check(store: MemoryStore, change: Change) -> None:
@@ -28,12 +29,12 @@ def take_nothing_back(transaction: Transaction) -> None:
     pass
 
 
-def waits_for_nothing(store: MemoryStore, run_id: RunId, now: datetime) -> bool:
+def waits_for_nothing(store: MemoryStore, sink: SinkName, run_id: RunId, now: datetime) -> bool:
     return False
 
 
-def release_anybodys(store: MemoryStore, lease_id: LeaseId) -> None:
-    store.relay = None
+def release_anybodys(store: MemoryStore, sink: SinkName, lease_id: LeaseId) -> None:
+    store.relays.write(sink, None)
 
 
 def claimable_though_leased(job: Job) -> bool:
@@ -87,7 +88,7 @@ def number_over_all_runs(store: MemoryStore, change: Change, transaction: Transa
 
 def number_from_what_is_there(store: MemoryStore, change: Change, transaction: Transaction) -> None:
     for draft in change.events:
-        there = [key[1] for key in store.outbox_index.by_age() if key[0] == draft.run_id]
+        there = [key[2] for key in store.outbox_index.by_age(DEFAULT_SINK) if key[1] == draft.run_id]
         counters = attrs.evolve(store.counted(draft.run_id), events=max(there, default=0))
         transaction.put(store.counters, draft.run_id, counters)
         writes.events_written(store, attrs.evolve(change, events=(draft,)), transaction)
@@ -98,21 +99,25 @@ def signals_without_order(store: MemoryStore, change: Change, transaction: Trans
         transaction.put(store.signals, (signal.run_id, signal.id), attrs.evolve(signal, seq=int(signal.id[-1])))
 
 
-def relay_for_everybody(store: MemoryStore, lease_id: LeaseId, length: timedelta) -> bool:
-    ORIGINAL_RELAY_LEASE(store, lease_id, length)
+def relay_for_everybody(store: MemoryStore, sink: SinkName, lease_id: LeaseId, length: timedelta) -> bool:
+    ORIGINAL_RELAY_LEASE(store, sink, lease_id, length)
     return True
 
 
-def relay_for_ever(store: MemoryStore, lease_id: LeaseId, length: timedelta) -> bool:
-    return ORIGINAL_RELAY_LEASE(store, lease_id, timedelta(days=10_000))
+def relay_for_ever(store: MemoryStore, sink: SinkName, lease_id: LeaseId, length: timedelta) -> bool:
+    return ORIGINAL_RELAY_LEASE(store, sink, lease_id, timedelta(days=10_000))
+
+
+def one_relay_for_all(store: MemoryStore, sink: SinkName, lease_id: LeaseId, length: timedelta) -> bool:
+    return ORIGINAL_RELAY_LEASE(store, DEFAULT_SINK, lease_id, length)
 
 
 ORIGINAL_RELAY_LEASE = relay.lease
 
 
-def only_the_postponed_wait(store: MemoryStore, limit: int) -> list[Event]:
+def only_the_postponed_wait(store: MemoryStore, sink: SinkName, limit: int) -> list[Event]:
     now = store.clock.now()
-    rows = (store.outbox.get(key) for key in store.outbox_index.by_age())
+    rows = (store.outbox.get(key) for key in store.outbox_index.by_age(sink))
     return [row.event for row in rows if row is not None and (row.until is None or row.until <= now)][:limit]
 
 
@@ -130,7 +135,7 @@ ORIGINAL_EXPIRED = claims.expired
 
 def on_from_the_start(self: MemoryStore, clock: Clock) -> None:
     ORIGINAL_INIT(self, clock)
-    self.events_written = True
+    self.add_sink(Sink())
 
 
 ORIGINAL_INIT = MemoryStore.__init__
@@ -162,3 +167,20 @@ def move_without_lease(job: Job, move: JobMove) -> Job:
 
 
 ORIGINAL_MOVED = writes.moved
+
+
+def wants_everything(self: Sink, event_type: str) -> bool:
+    return True
+
+
+def discarded_ones_wait(store: MemoryStore, change: Change, transaction: Transaction) -> None:
+    back = tuple(attrs.evolve(replayed, discarded=False) for replayed in change.replays)
+    writes.letters_replayed(store, attrs.evolve(change, replays=back), transaction)
+
+
+def replayed_at_the_end(store: MemoryStore, change: Change, transaction: Transaction) -> None:
+    writes.letters_replayed(store, change, transaction)
+    for replayed in change.replays:
+        key = (replayed.sink, replayed.run_id, replayed.seq)
+        if (row := store.outbox.get(key)) is not None:
+            transaction.put(store.outbox, key, attrs.evolve(row, ordinal=store.next_ordinal(transaction)))

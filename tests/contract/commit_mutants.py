@@ -122,6 +122,7 @@ COMMIT_MUTANTS: dict[str, tuple[Break, str]] = {
             (writes.jobs_woken, "all_jobs_of_the_run_are_woken_and_no_others wake_ups_at_once_are_all_counted"),
             (writes.events_written, "a_new_runs_events_come_with_its_creation"),
             (writes.outbox_settled, "published_events_are_gone_and_others_stay"),
+            (writes.letters_replayed, "a_letter_is_replayed_once"),
         )
     },
     "a move forgets wakes": (

@@ -1,8 +1,9 @@
 """Broken claims, upkeep, outbox and reads, each with the tests of the suite that must then fail."""
 
-from mainspring.adapters.memory import claims, indexes, relay, writes
+from mainspring.adapters.memory import claims, guards, indexes, relay, writes
 from mainspring.adapters.memory.store import MemoryStore
 from mainspring.ports.names import LeaseId
+from mainspring.ports.sinks import Sink
 from tests.contract import broken_clients, broken_rules
 from tests.contract.mutants import (
     Break,
@@ -10,6 +11,7 @@ from tests.contract.mutants import (
     lease_with,
     other_write,
     replaced,
+    without_guard,
 )
 
 STORE_MUTANTS: dict[str, tuple[Break, str]] = {
@@ -104,9 +106,9 @@ STORE_MUTANTS: dict[str, tuple[Break, str]] = {
         replaced(MemoryStore, "__init__", broken_rules.on_from_the_start),
         "events_are_off_by_default",
     ),
-    "the setting is a process' own": (
-        client(broken_clients.KeepsTheSettingToItself),
-        "the_setting_is_the_stores_and_holds_for_every_process_at_once",
+    "sinks are a process' own": (
+        client(broken_clients.KeepsSinksToItself),
+        "sinks_are_the_stores_and_hold_for_every_process_at_once",
     ),
     "numbers over all runs": (
         other_write(writes.events_written, broken_rules.number_over_all_runs),
@@ -142,6 +144,31 @@ STORE_MUTANTS: dict[str, tuple[Break, str]] = {
     "anybody releases the relay's lease": (
         replaced(relay, "release", broken_rules.release_anybodys),
         "one_relay_holds_the_lease_until_it_gives_it_back",
+    ),
+    "one relay for all sinks": (
+        replaced(relay, "lease", broken_rules.one_relay_for_all),
+        "each_sink_has_a_relay_and_a_place_of_its_own",
+    ),
+    "a sink that is forgotten leaves its rows": (
+        client(broken_clients.ForgetsTheSinkOnly),
+        "a_sink_that_is_removed_takes_along_all_that_was_kept_for_it",
+    ),
+    "finds every letter": (client(broken_clients.FindsEveryLetter), "letters_are_found_by_every_filter"),
+    "a sink gets what it does not want": (
+        replaced(Sink, "wants", broken_rules.wants_everything),
+        "a_sink_gets_the_types_it_wants_and_numbers_go_on letters_are_found_by_every_filter",
+    ),
+    "no dead letter": (
+        without_guard(guards.letters_there),
+        "a_letter_is_replayed_once",
+    ),
+    "replays come last": (
+        other_write(writes.letters_replayed, broken_rules.replayed_at_the_end),
+        "a_replayed_letter_comes_before_later_events_of_its_run",
+    ),
+    "discards nothing": (
+        other_write(writes.letters_replayed, broken_rules.discarded_ones_wait),
+        "a_letter_that_is_discarded_is_gone_and_does_not_wait_again",
     ),
     # reads
     "reads its own copy": (client(broken_clients.ReadsItsOwnCopy), "a_commit_is_seen_by_every_process_at_once"),

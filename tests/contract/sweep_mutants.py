@@ -52,8 +52,8 @@ def needed_but_for(what: str) -> Callable[[MemoryStore, Run], bool]:
         parent = None if run.parent_run is None else store.runs.get(run.parent_run)
         reasons = {
             "job": bool(store.job_index.of(run.id)),
-            "event": store.outbox_index.oldest(run.id) is not None,
-            "dead letter": any(letter.event.run_id == run.id for letter in store.dead_letters.rows()),
+            "event": store.outbox_index.waits(run.id),
+            "dead letter": any(buried.letter.event.run_id == run.id for buried in store.dead_letters.rows()),
             "parent": parent is not None and parent.status not in TERMINAL_RUN_STATUSES,
             "child": any(
                 child.parent_run == run.id and child.status not in TERMINAL_RUN_STATUSES for child in store.runs.rows()

@@ -27,5 +27,6 @@ def test_the_persistence_suite_catches(name: str, monkeypatch: pytest.MonkeyPatc
 def test_every_guard_and_gate_has_its_mutant() -> None:
     names = {"no exclusive revision", "no shared revision", "no lease", "no wake count", "reaps alive", "no unleased"}
     names |= {"no token", "no relay lease", "no run id", "no run key", "no signal id", "no answer", "no stage row"}
+    names |= {"no dead letter"}
     assert len(names) == len(guards.GUARDS) + len(guards.GATES)
     assert names <= set(PERSISTENCE_MUTANTS)

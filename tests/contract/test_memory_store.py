@@ -22,6 +22,7 @@ from mainspring.ports.contracts.world import LEASE_LENGTH, ROUTE, WORKER, World
 from mainspring.ports.errors import PortError, StaleChange, UnavailableError
 from mainspring.ports.persistence import Persistence
 from mainspring.ports.records import RunFilter, RunStatus
+from mainspring.ports.sinks import DEFAULT_SINK, Sink
 
 T = TypeVar("T")
 
@@ -54,12 +55,14 @@ EVERY_METHOD: dict[str, Callable[[Persistence, World], Awaitable[object]]] = {
     "sweep": lambda store, world: store.sweep(runs=LEASE_LENGTH, answers=None, limit=1),
     "tombstones": lambda store, world: store.tombstones(LEASE_LENGTH, 1),
     "lift_tombstones": lambda store, world: store.lift_tombstones([RUN]),
-    "events_written": lambda store, world: store.events_written(),
-    "write_events": lambda store, world: store.write_events(on=True),
+    "sinks": lambda store, world: store.sinks(),
+    "add_sink": lambda store, world: store.add_sink(Sink()),
     "lease_relay": lambda store, world: store.lease_relay(world.lease_id(), LEASE_LENGTH),
     "release_relay": lambda store, world: store.release_relay(world.lease_id()),
     "unpublished": lambda store, world: store.unpublished(1),
     "dead_letters": lambda store, world: store.dead_letters(1),
+    "waiting_events": lambda store, world: store.waiting_events(1),
+    "remove_sink": lambda store, world: store.remove_sink(DEFAULT_SINK),
 }
 
 
@@ -119,7 +122,7 @@ async def test_a_reader_may_be_told_what_is_no_longer_true(world: World) -> None
 
 
 async def test_a_write_that_fails_in_the_middle_is_taken_back_whole(world: World) -> None:
-    await world.store.write_events(on=True)
+    await world.store.add_sink(Sink())
     run, job = await world.with_job()
     before = await world.everything()
     patch = RunPatch(run_id=run.id, revision=0, status=RunStatus.RUNNING)
@@ -143,8 +146,8 @@ async def test_clients_made_for_one_store_share_it() -> None:
     clock = ManualClock()
     shared = MemoryStore(clock)
     one, two = (MemoryPersistence(clock, SeededIds(clock, seed), store=shared) for seed in (1, 2))
-    await one.write_events(on=True)
-    assert await two.events_written()
+    await one.add_sink(Sink())
+    assert await two.sinks()
 
 
 async def test_claims_stay_fast_among_many_jobs(world: World) -> None:

@@ -85,6 +85,7 @@ class TestPostgresPersistence(OnAServer, PersistenceContract):
 
 class TestPostgresJobTransport(OnAServer, JobTransportContract):
     carries_pointers = False
+    delays = None
 
     async def open(self) -> JobTransport:
         return self.opened()[1]

@@ -16,7 +16,7 @@ from mainspring.ports.contracts.run_feed import RunFeedContract
 from mainspring.ports.event_sink import EventSink
 from mainspring.ports.job_transport import JobTransport, RunFeed
 from mainspring.ports.names import BlobKey, RunId
-from mainspring.ports.records import Event, Hint
+from mainspring.ports.records import Event, Hint, Pointer
 from tests.contract.mutants import fails
 
 
@@ -127,8 +127,19 @@ class TakesOneAndForgetsTheRest(MemoryJobTransport):
 
 
 class NeverAgain(MemoryJobTransport):
-    def _again(self, hint: Hint, after: timedelta) -> None:
+    async def settle(self, hint: Hint, again_after: timedelta | None = None) -> None:
         pass
+
+
+class TellsTooEarly(MemoryJobTransport):
+    async def send(self, pointers: Sequence[Pointer], after: timedelta = timedelta(0)) -> None:
+        await super().send(pointers)
+
+
+class NeverTells(MemoryJobTransport):
+    async def send(self, pointers: Sequence[Pointer], after: timedelta = timedelta(0)) -> None:
+        if not after:
+            await super().send(pointers)
 
 
 class Feed(RunFeedContract):
@@ -168,6 +179,8 @@ OTHER_MUTANTS: list[tuple[Any, type, str]] = [
     (Transport, IgnoresTheLimit, "no_more_hints_than_the_limit_come_at_once_and_none_is_lost"),
     (Transport, TakesOneAndForgetsTheRest, "no_more_hints_than_the_limit_come_at_once_and_none_is_lost"),
     (Transport, NeverAgain, "a_hint_put_off_comes_again"),
+    (Transport, TellsTooEarly, "a_hint_of_a_job_due_later_comes_then_or_not_at_all"),
+    (Transport, NeverTells, "a_hint_of_a_job_due_later_comes_then_or_not_at_all"),
     (Feed, TellsNobody, "who_waits_is_told_of_the_end"),
     (Feed, TellsOne, "everybody_who_waits_is_told"),
 ]

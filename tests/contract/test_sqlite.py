@@ -71,6 +71,7 @@ class TestSQLitePersistence(OnAFile, PersistenceContract):
 
 class TestSQLiteJobTransport(OnAFile, JobTransportContract):
     carries_pointers = False
+    delays = None
 
     async def open(self) -> JobTransport:
         return self.opened(ManualClock())[1]

@@ -32,7 +32,7 @@ from generate_series(1, 24000) n;
 insert into stages (run_id, stage, idx, status, attempt, finished_at)
 select ('019a0000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid, s, 0, 'completed', 1, n
 from generate_series(1, 24000) n, unnest(array['one', 'two']) s;
-insert into settings (name, value) values ('events_written', 'on');
+insert into sinks (name) values ('default');
 analyze"""
 
 #: How the planner may be pushed about: the plan must hold however it weighs.

@@ -13,6 +13,7 @@ import pytest
 
 from mainspring import Mainspring
 from mainspring.ports.records import StageStatus
+from mainspring.ports.sinks import Sink
 from tests.integration.chaos_process import LEASE, expected, flow
 from tests.integration.processes import Processes, processes
 
@@ -42,7 +43,7 @@ async def test_killed_and_stopped_processes_lose_nothing_and_record_nothing_twic
     url = f"sqlite:///{path}"
     dice = random.Random(20261120)
     async with Mainspring(url, workflows=[flow], worker=False) as client:
-        await client.parts.store.write_events(on=True)
+        await client.parts.store.add_sink(Sink())
         with processes() as started:
             crew = {
                 name: started.start(MODULE, name.partition("-")[0], url)

@@ -27,7 +27,7 @@ ROUNDS = int(os.environ.get("CHAOS_ROUNDS", "6"))
 SEED = int(os.environ.get("CHAOS_SEED", "20261120"))
 PACE = 1.4  #: seconds that a round takes, about
 PATIENCE = 90.0  #: seconds for what is left when the strikes are over
-EVENTS_ON = "insert into mainspring.settings (name, value) values ('events_written', 'on')"
+EVENTS_ON = "insert into mainspring.sinks (name) values ('default')"
 WORKERS = "select count(*) from mainspring.workers"
 LEFT = """
 select (select count(*) from mainspring.runs where status not in ('completed', 'failed', 'cancelled'))

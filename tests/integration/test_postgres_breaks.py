@@ -11,6 +11,7 @@ from mainspring.ports.errors import StaleChange, UnavailableError, UnknownOutcom
 from mainspring.ports.records import RunStatus
 from tests.integration.postgres_stores import (
     Line,
+    connections_of,
     foreign,
     kill,
     openings,
@@ -42,6 +43,19 @@ async def test_connections_that_were_ended_while_idle_are_not_noticed_by_the_nex
             assert state.run.revision == turn + 1
             kill(database, ours(database))
             rows(database, "update jobs set lease_id = null, worker = null, lease_until = null")
+
+
+@pytest.mark.fault(52, 53)
+async def test_a_read_whose_backend_is_ended_in_the_middle_is_asked_again(database: str) -> None:
+    async with world_of(database) as world:
+        with foreign(database) as other:
+            other.execute("lock table mainspring.runs in access exclusive mode")
+            reading = asyncio.create_task(connections_of(world.store).read(b"select count(*) from runs"))
+            for _ in range(2):
+                await until(lambda: waiting_for_a_lock(database))
+                kill(database, waiting_for_a_lock(database))
+            other.rollback()
+            assert await reading == [(0,)]
 
 
 @pytest.mark.fault(5, 53)

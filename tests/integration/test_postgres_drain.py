@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from mainspring import Context, Mainspring, Workflow, stage
 from mainspring.ports.records import Event
+from mainspring.ports.sinks import Sink
 from tests.integration.postgres_stores import rows, until
 from tests.postgres.server import PostgresServer
 
@@ -77,7 +78,7 @@ async def test_a_drain_costs_few_statements_little_wal_and_little_room(database:
     name, sink = database.rpartition("/")[2], Taken()
     empty = size(database)
     async with Mainspring(database, workflows=[chain], worker=False) as client:
-        await client.parts.store.write_events(on=True)
+        await client.parts.store.add_sink(Sink())
         before_starts = wal(postgres)
         started = await client.start_many(chain, range(RUNS))
         created = wal(postgres) - before_starts

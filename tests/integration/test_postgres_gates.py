@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from mainspring.adapters.sql import postgres_backlog
+from mainspring.adapters.sql import postgres_backlog, postgres_outbox
 from mainspring.adapters.sql import postgres_statements as sql
 from mainspring.adapters.sql.moments import span
 from mainspring.adapters.sql.postgres_arrays import ids, numbers, texts
@@ -113,7 +113,7 @@ def test_reads_of_a_run_probe_keys(filled: str, push: dict[str, str]) -> None:
         (sql.RUNS_OVERDUE, (100,), 40),
         (sql.NEXT_UPKEEP, (), 400),  # dead heartbeats lie in its way
         (sql.NEXT_DUE, (texts(["served"]),), 120),
-        (sql.UNPUBLISHED, (100,), 40),
+        (postgres_outbox.UNPUBLISHED, (100, "default"), 80),
     ]
     for asked, parameters, most in reads:
         found = plan(filled, push, asked, *parameters)

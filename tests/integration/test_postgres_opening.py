@@ -18,6 +18,7 @@ from mainspring.ports.errors import (
     SettingsError,
     UnavailableError,
 )
+from mainspring.ports.sinks import Sink
 from tests.integration.postgres_stores import SOON, openings, rows, world_of
 from tests.postgres.server import PostgresServer
 
@@ -81,7 +82,7 @@ async def test_a_store_that_became_read_only_says_so_until_it_can_be_written_aga
             with pytest.raises(ReadOnlyError, match="standby"):
                 await store.commit(change)
             with pytest.raises(ReadOnlyError):
-                await store.write_events(on=True)
+                await store.add_sink(Sink())
         assert await world.other.run(run.id) == run
         rows(f"{database}?options=-cdefault_transaction_read_only%3Doff", f"{read_only} off")
         async with openings(database) as [(store, _)]:

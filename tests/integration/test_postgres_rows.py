@@ -15,6 +15,7 @@ from mainspring.adapters.sql.postgres_arrays import ids, numbers, texts
 from mainspring.ports.change import Change, RunPatch, Wake
 from mainspring.ports.errors import InvalidValueError, MainspringError, PortError, StaleChange
 from mainspring.ports.names import Payload, RunId, SignalId, StageId
+from mainspring.ports.sinks import Sink
 from tests.integration.postgres_stores import openings, rows, world_of
 from tests.postgres.databases import Databases
 
@@ -135,7 +136,7 @@ async def test_one_of_all_processes_wins_each_key_and_their_neighbours_are_writt
 @pytest.mark.fault(88)
 async def test_signals_and_events_of_many_processes_are_numbered_without_gaps(database: str) -> None:
     async with world_of(database) as world, openings(database, 4) as opened:
-        await world.store.write_events(on=True)
+        await world.store.add_sink(Sink())
         run = await world.created()
         asked = [
             store.commit(Change(signals=(world.signal(run, id=SignalId(f"{n}")),), events=(world.event(run),)))

@@ -258,10 +258,11 @@ import asyncio, sys
 from pathlib import Path
 from mainspring.adapters.memory import ManualClock, SeededIds
 from mainspring.adapters.sql.sqlite import open_sqlite
+from mainspring.ports.sinks import Sink
 sys.stdin.read()
 clock = ManualClock()
 store, transport = open_sqlite(Path(sys.argv[1]), clock=clock, ids=SeededIds(clock, 1))
-asyncio.run(store.write_events(True))
+asyncio.run(store.add_sink(Sink()))
 """
 
 

@@ -272,8 +272,9 @@ insert into mainspring.jobs (run_id, stage, idx, route, phase, priority, availab
   token, lease_id, lease_until)
 values ('{_RUN}', 'due', 0, 'q/w@1#f', 'ready', 0, mainspring.mainspring_now() - 1, 0, 3, 0, 0, null, null),
   ('{_RUN}', 'held', 0, 'q/w@1#f', 'ready', 0, 0, 1, 3, 0, 1, '{_RUN}', mainspring.mainspring_now() - 100000000);
-insert into mainspring.outbox (run_id, seq, type, at, data)
-values ('{_RUN}', 1, 'run.created', mainspring.mainspring_now() - 100000000, '{{}}')"""
+insert into mainspring.sinks (id, name, types) values (1, 'default', '') on conflict do nothing;
+insert into mainspring.outbox (id, sink, run_id, seq, type, at, data)
+values (1, 1, '{_RUN}', 1, 'run.created', mainspring.mainspring_now() - 100000000, '{{}}')"""
 _CARED_FOR = """
 update mainspring.jobs set lease_until = mainspring.mainspring_now() - 1000000 where lease_until is not null;
 update mainspring.outbox set at = mainspring.mainspring_now() - 1000000;

@@ -11,6 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from mainspring.kernel.commands.attempt_report import ReportProgress
 from mainspring.kernel.commands.attempt_start import StartAttempt
+from mainspring.kernel.commands.dead_letter_replay import ReplayDeadLetters
 from mainspring.kernel.commands.job_release import ReleaseJob
 from mainspring.kernel.commands.lease_reap import ReapLease
 from mainspring.kernel.commands.outbox_settle import SettleOutbox
@@ -435,6 +436,12 @@ class KernelMachine(RuleBasedStateMachine):
         settle = SettleOutbox(lease_id=lease_id, events=tuple(events), answers=tuple(answers), retry=EVENT_RETRY)
         self._do(settle, fault)
         drive(self.world.calm.release_relay(lease_id))
+
+    @rule(limit=st.integers(1, 3), fault=FAULTS)
+    @precondition(lambda self: self.world.tables.dead_letters.rows())
+    def replay(self, limit: int, fault: Fault | None) -> None:
+        """Somebody has events published again that were given up on."""
+        self._do(ReplayDeadLetters(limit=limit), fault)
 
     @invariant()
     def everything_holds(self) -> None:

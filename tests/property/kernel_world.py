@@ -33,6 +33,7 @@ from mainspring.ports.records import (
     StageStatus,
     StageTally,
 )
+from mainspring.ports.sinks import Sink
 from tests.kernel_records import drive
 from tests.property.kernel_plans import Shape
 
@@ -92,7 +93,7 @@ class World:
         self.store = Mutated(self.clock, self.ids, point=self._point)
         self.store.mutation = mutation
         self.calm = self.store.another()
-        drive(self.calm.write_events(on=True))
+        drive(self.calm.add_sink(Sink()))
         self.tables = self.store.store
         self.dispatcher = Dispatcher(self.store, self.clock, self.ids)
         self.shapes: dict[RunId, Shape] = {}
@@ -339,7 +340,8 @@ class World:
 
     def _check_events(self, now: Snapshot) -> None:
         waiting = {(row.event.run_id, row.event.seq): row.event for row in self.tables.outbox.rows()}
-        dead = {(row.event.run_id, row.event.seq): row.event for row in self.tables.dead_letters.rows()}
+        letters = [row.letter.event for row in self.tables.dead_letters.rows()]
+        dead = {(event.run_id, event.seq): event for event in letters}
         self._events |= waiting | dead
         by_run: dict[RunId, list[Event]] = defaultdict(list)
         for key in sorted(self._events):
@@ -361,7 +363,8 @@ class World:
         self._events[event.run_id, event.seq] = event
         seen = self.delivered[event.run_id]
         if event.seq not in seen:
-            dead = {row.event.seq for row in self.tables.dead_letters.rows() if row.event.run_id == event.run_id}
+            letters = [row.letter.event for row in self.tables.dead_letters.rows()]
+            dead = {letter.seq for letter in letters if letter.run_id == event.run_id}
             skipped = set(range(1, event.seq)) - set(seen) - dead
             assert not skipped, "an event overtook another one of its run"
             seen.append(event.seq)

@@ -10,6 +10,7 @@ import structlog
 from mainspring import Context, Mainspring, Retry, Workflow, stage, workflow
 from mainspring.errors import RunFailedError
 from mainspring.ports.records import RunStatus
+from mainspring.ports.sinks import Sink
 
 CANARY = "c4n4ry-s3cr3t"
 SOON = 20.0
@@ -36,7 +37,7 @@ async def test_a_planted_secret_reaches_no_log_line_event_or_error(
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG))
     try:
         async with Mainspring(f"sqlite:///{path}", workflows=[leaking, hello]) as engine:
-            await engine.parts.store.write_events(on=True)
+            await engine.parts.store.add_sink(Sink())
             run = await engine.start(leaking, CANARY)
             with pytest.raises(RunFailedError) as caught:
                 await run.result(SOON)

@@ -58,15 +58,20 @@ def totals_of(seeds: Iterable[int], store: str) -> Totals:
     totals = Totals()
     began = time.process_time()
     for seed in seeds:
-        case = drawn_case(seed, store)
-        trial = case.trial(chaos_of(seed))
-        totals.add(run(trial), trial, case.store)
+        _add_world(totals, seed, store)
         if totals.schedules % COLLECT_EVERY == 0:
             gc.collect()
+            gc.freeze()  # what is left is no world's: modules that the first world of a store imported
         if totals.failed:
             break
     totals.machine = time.process_time() - began
     return totals
+
+
+def _add_world(totals: Totals, seed: int, store: str) -> None:
+    case = drawn_case(seed, store)
+    trial = case.trial(chaos_of(seed))
+    totals.add(run(trial), trial, case.store)
 
 
 def campaign(

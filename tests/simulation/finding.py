@@ -86,6 +86,18 @@ class Meter:
         return bool(case.run().violations)
 
 
+def _calmer(manners: Manners) -> tuple[Manners, ...]:
+    """Simpler manners to try, the simplest first."""
+    return (
+        Manners(),
+        Manners(pointed=manners.pointed),
+        attrs.evolve(manners, pointed=False),
+        attrs.evolve(manners, lost=0.0),
+        attrs.evolve(manners, doubled=0.0),
+        attrs.evolve(manners, late=0.0),
+    )
+
+
 def shrunk(case: Case, *, most: int = 400, meter: Meter | None = None) -> Case:
     """A failing case with as few faults, orders and unruly messages as were found to do."""
     meter = meter or Meter()
@@ -98,7 +110,7 @@ def shrunk(case: Case, *, most: int = 400, meter: Meter | None = None) -> Case:
         return attrs.evolve(other, faults=faults)
 
     case = fewer(case)
-    for simpler in (Manners(), *(attrs.evolve(case.manners, **{name: 0.0}) for name in ("lost", "doubled", "late"))):
+    for simpler in _calmer(case.manners):
         if simpler != case.manners and fails(attrs.evolve(case, manners=simpler)):
             case = fewer(attrs.evolve(case, manners=simpler))
             break

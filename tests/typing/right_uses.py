@@ -20,6 +20,9 @@ from tests.typing.stages import (
     pair,
     rest,
     split,
+    submit,
+    submit_list,
+    submit_or_give,
     tone,
     total,
     write,
@@ -45,6 +48,13 @@ def decorators() -> None:
     assert_type(nightly, Workflow[None, int])
     assert_type(extract.named("other"), Stage[Document, Text])
     assert_type(extract.with_options(timeout=None), Stage[Document, Text])
+
+
+def polled() -> None:
+    assert_type(submit, Stage[Document, Text])
+    assert_type(submit_or_give, Stage[object, Text])
+    assert_type(submit_list, Stage[Text, Text | None])
+    assert_type(empty.pipe(submit).pipe(count), Workflow[Document, int])
 
 
 def pipes() -> None:

@@ -8,6 +8,7 @@ import attrs
 from mainspring.kernel.context import Context
 from mainspring.kernel.declare import stage, workflow
 from mainspring.kernel.definition import Workflow
+from mainspring.kernel.pending import Pending
 from mainspring.kernel.retry import Retry
 
 
@@ -74,6 +75,29 @@ def total(ctx: Context, counts: list[int]) -> int:
 @stage
 def anything(ctx: Context, value: Any) -> Any:
     return value
+
+
+async def ready(ctx: Context, batch: Letter) -> Text | Pending[Letter]:
+    return Text(batch.path)
+
+
+def plainly_ready(ctx: Context, batch: list[str]) -> Pending[list[str]] | Text | None:
+    return Pending(batch)
+
+
+@stage(poll=ready, timeout=timedelta(minutes=10))
+async def submit(ctx: Context, document: Document) -> Pending[Letter]:
+    return Pending(Letter("path", "sender"), every=timedelta(seconds=10))
+
+
+@stage(poll=ready)
+def submit_or_give(ctx: Context) -> Pending[Letter] | Text:
+    return Text("body")
+
+
+@stage(id="batch", poll=plainly_ready)
+async def submit_list(ctx: Context[Limits], text: Text) -> Pending[list[str]]:
+    return Pending([text.body], until=timedelta(hours=1))
 
 
 @workflow

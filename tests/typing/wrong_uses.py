@@ -11,9 +11,24 @@ from datetime import timedelta
 from mainspring.kernel.context import Context
 from mainspring.kernel.declare import stage, workflow
 from mainspring.kernel.definition import Workflow
+from mainspring.kernel.pending import Pending
 from mainspring.kernel.retry import Retry
 from tests.typing.right_uses import started
-from tests.typing.stages import Document, Text, checkout, count, empty, extract, nightly, pair, split, tone, total
+from tests.typing.stages import (
+    Document,
+    Text,
+    checkout,
+    count,
+    empty,
+    extract,
+    nightly,
+    pair,
+    ready,
+    split,
+    submit,
+    tone,
+    total,
+)
 
 
 def pipes() -> None:
@@ -79,6 +94,26 @@ def needs_a_keyword(ctx: Context, *, document: Document) -> None:
 @workflow(version="1")  # type: ignore[arg-type]
 async def takes_nothing() -> None:
     pass
+
+
+@stage(poll=ready)  # type: ignore[arg-type]
+async def is_pending_in_another_state(ctx: Context, document: Document) -> Pending[int]:
+    return Pending(1)
+
+
+@stage(poll=ready)  # type: ignore[arg-type]
+async def gives_what_its_check_does_not(ctx: Context, document: Document) -> int:
+    return 1
+
+
+def polls() -> None:
+    stage(poll=count)  # type: ignore[call-overload]
+    Pending(1, every=5)  # type: ignore[arg-type]
+    empty.pipe(submit).pipe(extract)  # type: ignore[arg-type]
+
+
+async def artifacts(ctx: Context) -> None:
+    await ctx.artifact("a.txt", "text")  # type: ignore[arg-type]
 
 
 def outputs(ctx: Context) -> None:

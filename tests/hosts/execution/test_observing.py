@@ -17,8 +17,9 @@ from mainspring.hosts.execution.observers import together
 from mainspring.hosts.execution.parts import Timing
 from mainspring.hosts.upkeep.relay import Relay
 from mainspring.kernel.dispatcher import Dispatcher
-from mainspring.ports.names import LeaseId, Payload, WorkerId, WorkflowId
+from mainspring.ports.names import LeaseId, Payload, SinkName, WorkerId, WorkflowId
 from mainspring.ports.records import Job, Lease, Run
+from mainspring.ports.sinks import DEFAULT_SINK, Sink
 from mainspring.ports.trace import trace_of, with_trace, without_trace
 from tests.hosts.parts import Bench, bench
 
@@ -77,8 +78,8 @@ class Recorder:
         assert seconds >= 0
         self._note(f"committed {finishes}")
 
-    def relayed(self, published: int, postponed: int, dead: int) -> None:
-        self._note(f"relayed {published} {postponed} {dead}")
+    def relayed(self, sink: SinkName, published: int, postponed: int, dead: int) -> None:
+        self._note(f"relayed {sink} {published} {postponed} {dead}")
 
 
 async def executed(made: Bench, observer: Any, value: str, stop: Stop | None = None) -> str:
@@ -159,12 +160,12 @@ async def _slowly(_: str) -> None:
 
 async def test_the_relay_tells_what_it_settled() -> None:
     made, recorder = bench(pair), Recorder()
-    await made.store.write_events(on=True)
+    await made.store.add_sink(Sink())
     await made.start(pair, "x")
     parts = made.parts
     dispatcher = Dispatcher(parts.store, parts.clock, parts.ids)
     await Relay(parts.store, dispatcher, MemoryEventSink(), LeaseId("relay"), observer=recorder).tick()
-    assert recorder.told == ["relayed 1 0 0"]
+    assert recorder.told == ["relayed default 1 0 0"]
 
 
 async def test_each_of_several_observers_is_told_and_left_in_the_opposite_order() -> None:
@@ -177,10 +178,17 @@ async def test_each_of_several_observers_is_told_and_left_in_the_opposite_order(
     told.clear()
     await executed(bench(pair), both, "fail")
     both.claimed([], 0.0)
-    both.relayed(1, 2, 3)
+    both.relayed(DEFAULT_SINK, 1, 2, 3)
     assert told == [
         *("a attempting obeys", "b attempting obeys", "a committing", "b committing", "a committed 1", "b committed 1"),
-        *("b ended failed", "a ended failed", "a claimed 0", "b claimed 0", "a relayed 1 2 3", "b relayed 1 2 3"),
+        *(
+            "b ended failed",
+            "a ended failed",
+            "a claimed 0",
+            "b claimed 0",
+            "a relayed default 1 2 3",
+            "b relayed default 1 2 3",
+        ),
     ]
     alone = Recorder()
     assert (together(None, alone), together(None)) == (alone, None)

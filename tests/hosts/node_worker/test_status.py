@@ -23,6 +23,7 @@ from mainspring.ports.change import Change
 from mainspring.ports.errors import SettingsError, UnavailableError
 from mainspring.ports.names import Route, StageId, WorkerId
 from mainspring.ports.records import Job, WorkerRecord
+from mainspring.ports.sinks import Sink
 from tests.hosts.node_worker import troubles
 from tests.hosts.node_worker.test_worker import SETTINGS, hello, waiting
 from tests.hosts.parts import Bench, bench
@@ -113,6 +114,7 @@ async def site() -> AsyncIterator[Site]:
 async def test_a_real_worker_is_scraped_over_http(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/runs.db"
     async with Mainspring(url, workflows=[troubles.neighbour, troubles.patient], worker=False) as engine:
+        await engine.parts.store.add_sink(Sink(types=("run.cancelled",)))
         runs = await engine.start_many(troubles.neighbour, range(5))
         left = await engine.start(troubles.patient, None)
         command = ("worker", f"{troubles.__file__}:neighbour", "--database", url, "--json", "--metrics-port", "0")
@@ -137,7 +139,10 @@ async def test_a_real_worker_is_scraped_over_http(tmp_path: Path) -> None:
     assert told[f'mainspring_jobs{{route="{job.route}",state="due"}}'] == 1
     assert told[f'mainspring_unclaimable_jobs{{route="{job.route}"}}'] == 1
     assert told[f'mainspring_oldest_due_seconds{{route="{job.route}"}}'] > 0
-    assert told["mainspring_outbox_events"] == told["mainspring_outbox_lag_seconds"] == 0
+    assert (
+        told['mainspring_outbox_events{sink="default"}'] == told['mainspring_outbox_lag_seconds{sink="default"}'] == 0
+    )
+    assert told['mainspring_dead_letters{sink="default"}'] == 0
 
 
 async def test_a_worker_listens_nowhere_unless_it_is_asked_to(tmp_path: Path) -> None:
@@ -174,7 +179,7 @@ async def test_a_store_that_is_away_leaves_the_workers_own_figures(site: Site) -
     site.weather.down = True
     told = figures((await ask(site.port, "/metrics"))[1])
     assert (told["mainspring_store_up"], told["mainspring_ready"], told["mainspring_slots"]) == (0, 0, 100)
-    assert "mainspring_outbox_events" not in told
+    assert not [name for name in told if name.startswith("mainspring_outbox_events")]
 
 
 async def test_a_draining_worker_is_alive_and_not_ready(site: Site) -> None:

@@ -13,6 +13,7 @@ from mainspring.hosts.serverless import ServerlessHost
 from mainspring.ports.errors import UnavailableError
 from mainspring.ports.names import RunId, StageId, WorkerId
 from mainspring.ports.records import Pointer, RunStatus
+from mainspring.ports.sinks import Sink
 from tests.hosts.parts import Bench, ManualClock, bench
 
 
@@ -112,7 +113,7 @@ async def test_what_runs_out_of_time_is_given_back_with_its_attempt_refunded() -
 async def test_a_tick_reaps_expires_and_publishes() -> None:
     clock = ManualClock()
     world = bench(hello, clock=clock)
-    await world.store.write_events(on=True)
+    await world.store.add_sink(Sink())
     dead = await world.start(hello, "dead")
     late = await world.start(hello, "late", timeout=timedelta(seconds=10), start_at=clock.now() + timedelta(days=1))
     await world.store.claim(world.registry.routes(), limit=1, length=timedelta(seconds=5), worker=_worker())
@@ -240,3 +241,17 @@ async def test_each_handler_asks_for_the_stores_time_first() -> None:
         assert await run.result(1) == str(truth.now() + timedelta(minutes=1))
     await another_host().run_maintenance_tick()
     assert asked.count("now:before") == 3
+
+
+async def test_a_handler_that_is_cancelled_leaves_no_attempt_behind() -> None:
+    world = bench(waiting)
+    run = await world.start(waiting, 1)
+    before = asyncio.all_tasks()
+    host = host_on(world)
+    pointer = Pointer(run_id=run.id, stage=StageId("endless"))
+    handling = asyncio.ensure_future(host.handle_jobs([pointer], lambda: timedelta(seconds=60)))
+    while not host._executor.live:  # pyright: ignore[reportPrivateUsage]
+        await asyncio.sleep(0)
+    handling.cancel()
+    await asyncio.gather(handling, return_exceptions=True)
+    assert asyncio.all_tasks() <= before

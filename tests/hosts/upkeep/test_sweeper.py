@@ -13,6 +13,7 @@ from mainspring.kernel.dispatcher import Dispatcher
 from mainspring.ports.change import Change
 from mainspring.ports.errors import ConflictError, NotFoundError, StaleChange, UnavailableError
 from mainspring.ports.names import BlobKey, RunId
+from mainspring.ports.sinks import Sink
 from tests.hosts.parts import Bench, ManualClock, bench
 from tests.hosts.upkeep.collecting import LARGE, chain, growing, keys, named, put
 from tests.hosts.upkeep.sweeping import KEPT, ended, rows
@@ -117,7 +118,7 @@ async def test_who_asks_for_a_swept_run_is_told_that_there_is_none() -> None:
 @pytest.mark.fault(96)
 async def test_a_run_stays_until_its_events_are_published() -> None:
     world = bench(chain, clock=ManualClock())
-    await world.store.write_events(True)
+    await world.store.add_sink(Sink())
     run = await ended(world)
     clock_of(world).advance(KEPT)
     assert await sweeper_of(world).round() == 0

@@ -15,14 +15,15 @@ from mainspring.adapters.memory.blob_store import MemoryBlobStore
 from mainspring.adapters.memory.event_sink import MemoryEventSink
 from mainspring.adapters.memory.persistence import MemoryPersistence
 from mainspring.adapters.memory.points import Point, straight_on
-from mainspring.hosts.upkeep.relay import PUBLISHING
 from mainspring.hosts.upkeep.sweeper import LINGER, Sweeper
 from mainspring.kernel.commands.outbox_settle import SettleOutbox
 from mainspring.kernel.commands.run_signal import SignalRun
 from mainspring.kernel.dispatcher import Dispatcher
+from mainspring.kernel.outlets import PUBLISHING
 from mainspring.ports.errors import CommandError
 from mainspring.ports.names import BlobKey, Payload, RunId
 from mainspring.ports.records import RunStatus
+from mainspring.ports.sinks import Sink
 from tests.hosts.parts import Bench, ManualClock, bench
 from tests.hosts.upkeep.collecting import LENGTH, chain, keys, named
 from tests.hosts.upkeep.sweeping import KEPT, ended, rows
@@ -134,7 +135,7 @@ async def test_sweepers_signals_and_the_relay_in_any_order_lose_no_event_and_lea
     for seed in range(SEEDS):
         clock = ManualClock()
         world = bench(chain, clock=clock)
-        await world.store.write_events(True)
+        await world.store.add_sink(Sink())
         runs = [await ended(world) for _ in range(2)]
         told = {event.id for event in await world.store.unpublished(1_000)}
         active = await world.start(chain, "c")

@@ -42,6 +42,7 @@ from mainspring.ports.errors import (
 )
 from mainspring.ports.names import Payload, RunId, SignalId, WorkerId
 from mainspring.ports.records import Job, JobKey, RunFilter, RunState, RunStatus
+from mainspring.ports.sinks import Sink
 from tests.kernel_records import BOOM, LINE, ONE, SECOND, A, B, create, drive, finish, plan, stage
 
 DONE = Completed(output=Payload("1"))
@@ -59,7 +60,7 @@ class World:
         self.ids = SeededIds(self.clock)
         self.store = MemoryPersistence(self.clock, self.ids, point=self._point)
         self.calm = self.store.another()
-        drive(self.calm.write_events(on=True))
+        drive(self.calm.add_sink(Sink()))
         self.dispatcher = Dispatcher(self.store, self.clock, self.ids)
         self.others = Dispatcher(self.calm, self.clock, self.ids)
         self.script: dict[tuple[str, int], Happening] = {}

@@ -11,20 +11,23 @@ from mainspring.kernel.commands import (
     attempt_finish,
     attempt_report,
     attempt_start,
+    dead_letter_replay,
     job_release,
     lease_reap,
     outbox_settle,
     run_cancel,
     run_create,
     run_expire,
+    run_rerun,
     run_signal,
 )
-from mainspring.kernel.outcomes import Cancelled, Completed, Failed, Outcome, Suspended
+from mainspring.kernel.outcomes import Cancelled, Completed, Failed, NotReady, Outcome, Suspended
 from mainspring.kernel.plan import Plan
 from mainspring.kernel.retry import Retry
 from mainspring.ports.change import Change
-from mainspring.ports.names import Payload, SignalId
+from mainspring.ports.names import Payload, RunId, SignalId
 from mainspring.ports.records import Event, Job, Run, RunStatus
+from mainspring.ports.sinks import DEFAULT_SINK, DeadLetter
 from tests.kernel_records import (
     BOOM,
     DIAMOND,
@@ -75,10 +78,22 @@ def signalled() -> Change | None:
     return run_signal.decide(command, run_signal.SignalState(run(), None), FACTS).change
 
 
+def rerun(key: str | None = None) -> Change | None:
+    command = run_rerun.RerunRun(run_id=RUN_ID, plan=ONE, key=key, new_id=RunId("another"))
+    over = run(status=RunStatus.FAILED)
+    return run_rerun.decide(command, run_rerun.RerunState(None, over, (), (), None), FACTS).change
+
+
 def settled() -> Change | None:
     event = Event(run_id=RUN_ID, seq=1, type="run.created", at=NOW, data="{}")
     command = outbox_settle.SettleOutbox(lease_id=LEASE, events=(event,), answers=(None,), retry=Retry())
     return outbox_settle.decide(command, None, FACTS).change
+
+
+def replayed() -> Change | None:
+    event = Event(run_id=RUN_ID, seq=1, type="run.created", at=NOW, data="{}")
+    letters = [DeadLetter(sink=DEFAULT_SINK, event=event, error="no", died_at=NOW)]
+    return dead_letter_replay.decide(dead_letter_replay.ReplayDeadLetters(), letters, FACTS).change
 
 
 LOST = leased(lease_until=NOW - SECOND)
@@ -88,6 +103,8 @@ OVERDUE = run(deadline=NOW - SECOND)
 ROWS: list[tuple[str, Change | None, set[str], bool]] = [
     ("run.create", run_create.decide(create(), None, FACTS).change, {"run id"}, False),
     ("run.create with a key", run_create.decide(create(key="k"), None, FACTS).change, {"run id", "key"}, False),
+    ("run.rerun", rerun(), {"run id", "revision, shared"}, False),
+    ("run.rerun with a key", rerun("k"), {"run id", "key", "revision, shared"}, False),
     ("run.signal", signalled(), {"revision, shared", "signal id"}, False),
     ("run.cancel, nothing held", cancelled(run(), job()), {"revision", "unleased and token"}, True),
     ("run.cancel, one held", cancelled(run(), job(), leased(LINE, B)), {"revision", "unleased and token"}, True),
@@ -131,6 +148,13 @@ ROWS: list[tuple[str, Change | None, set[str], bool]] = [
         {"lease and wakes", "revision"},
         True,
     ),
+    ("attempt.finish: not ready", finished(ONE, NotReady(state=Payload("1"))), {"lease and wakes"}, False),
+    (
+        "attempt.finish: not ready in time",
+        finished(ONE, NotReady(state=Payload("1"), until=NOW)),
+        {"lease", "revision", "stage"},
+        True,
+    ),
     (
         "attempt.finish: cancelled, in a run that is being cancelled",
         finished(ONE, Cancelled(), CANCELLING),
@@ -159,6 +183,7 @@ ROWS: list[tuple[str, Change | None, set[str], bool]] = [
     ("lease.reap: the stage fails", reaped(run(), LAST), {"lease, expired and wakes", "revision", "stage"}, True),
     ("lease.reap: while cancelling", reaped(CANCELLING, LOST), {"lease, expired and wakes", "revision", "stage"}, True),
     ("outbox.settle", settled(), {"relay"}, False),
+    ("dead_letter.replay", replayed(), {"dead letter"}, False),
 ]
 
 
@@ -183,6 +208,8 @@ def guards(change: Change) -> set[str]:
         found.add("stage")
     if change.outbox is not None:
         found.add("relay")
+    if change.replays:
+        found.add("dead letter")
     return found
 
 
@@ -245,4 +272,5 @@ def test_the_table_speaks_of_every_guard_there_is() -> None:
         "signal id",
         "stage",
         "relay",
+        "dead letter",
     }

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from mainspring.adapters.memory import ManualClock, Point, RowLocks, SeededIds, ServerPersistence
 from mainspring.adapters.memory.points import straight_on
 from mainspring.ports.contracts.world import World
+from mainspring.ports.sinks import Sink
 
 T = TypeVar("T")
 
@@ -36,7 +37,7 @@ class Server:
         self.one = ServerPersistence(self.clock, SeededIds(self.clock), locks=self.locks, lock_timeout=lock_timeout)
         self.two = self.one.another()
         self.store = self.one.store
-        self.store.events_written = True
+        self.store.add_sink(Sink())
         self.world = World(store=self.one, other=self.two, clock=self.clock, advance=self._advance)
 
     async def _advance(self, by: timedelta) -> None:

@@ -10,6 +10,7 @@ from mainspring.ports.change import Change, RunPatch
 from mainspring.ports.contracts.world import LEASE_LENGTH, ROUTE, WORKER
 from mainspring.ports.errors import StaleChange, UnavailableError
 from mainspring.ports.records import Run, WorkerRecord
+from mainspring.ports.sinks import Sink
 from tests.unit.adapters.memory.servers import Server, Stop, begun, turns
 
 
@@ -159,18 +160,18 @@ async def test_the_watch_is_told_of_every_transaction_once_all_of_it_is_true() -
         worker = WorkerRecord(id=WORKER, build="b", routes=(ROUTE,), started_at=now, seen_at=now)
         await client.record_worker(worker)
         await client.forget_worker(WORKER)
-        await client.write_events(True)
+        await client.add_sink(Sink())
         with pytest.raises(StaleChange):
             await client.commit(create)
         assert told == [
             (["runs", "jobs", "jobs", "counters", "outbox"], 1),
             (["jobs", "counters", "jobs", "counters"], 0),
             (["jobs"], 0),
-            (["relay"], 0),
-            (["relay"], 0),
+            (["relays"], 0),
+            (["relays"], 0),
             (["workers"], 0),
             (["workers"], 0),
-            (["settings"], 0),
+            (["sinks"], 0),
         ]
 
 

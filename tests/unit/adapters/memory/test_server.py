@@ -15,7 +15,7 @@ from mainspring.ports.change import Change, LeaseGuard, OutboxSettlement, RunGua
 from mainspring.ports.contracts.commit_guards import released
 from mainspring.ports.contracts.world import LEASE_LENGTH, ROUTE, SECOND, WORKER
 from mainspring.ports.errors import PortError, StaleChange, UnavailableError, UnknownOutcomeError
-from mainspring.ports.names import Payload, RunId
+from mainspring.ports.names import Payload, RunId, SinkName
 from mainspring.ports.records import Run, RunStatus
 from tests.unit.adapters.memory.servers import Server, Stop, begun, turns
 
@@ -198,13 +198,14 @@ async def test_an_event_may_be_seen_before_an_older_one() -> None:
     assert [event.run_id for event in await server.one.unpublished(10)] == [older.id, newer.id]
 
 
-async def test_settling_is_parted_from_the_relays_lease_by_its_row() -> None:
-    server, stop = Server(), Stop("commit:locked")
+async def test_settling_is_parted_from_the_relays_lease_by_its_row_and_from_no_other_sinks() -> None:
+    server, stop, sink = Server(), Stop("commit:locked"), SinkName("audit")
     mine, other = server.world.lease_id(), server.world.lease_id()
-    await server.one.lease_relay(mine, SECOND)
-    settling = await begun(server.client(stop).commit(Change(outbox=OutboxSettlement(lease_id=mine))))
+    await server.one.lease_relay(mine, SECOND, sink)
+    settling = await begun(server.client(stop).commit(Change(outbox=OutboxSettlement(sink=sink, lease_id=mine))))
     server.clock.advance(2 * SECOND)
-    taking = await begun(server.two.lease_relay(other, SECOND))
+    taking = await begun(server.two.lease_relay(other, SECOND, sink))
+    assert await server.two.lease_relay(server.world.lease_id(), SECOND)
     assert not taking.done()
     stop.go_on.set()
     await settling

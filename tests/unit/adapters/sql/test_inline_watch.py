@@ -31,6 +31,7 @@ from mainspring.ports.errors import PortError, StaleChange
 from mainspring.ports.names import LeaseId, Payload, RunId, StageId
 from mainspring.ports.persistence import Persistence
 from mainspring.ports.records import Event, Job, JobKey, RunStatus
+from mainspring.ports.sinks import Sink
 from tests.kernel_records import BOOM, LINE, MAP, SECOND, WORKER, create, finish
 
 T = TypeVar("T")
@@ -68,6 +69,7 @@ def _changed(writes: Any) -> dict[tuple[str, Any], tuple[Any, Any]]:
 
 def _plain(row: Any) -> Any:
     """Rows of the outbox and of the dead letters are of the stores' own classes."""
+    row = getattr(row, "letter", row)
     if not isinstance(getattr(row, "event", None), Event):
         return row
     return row.event, getattr(row, "until", None), getattr(row, "error", None)
@@ -110,7 +112,7 @@ class Both:
 
     async def start(self, of: Plan) -> RunId:
         """Events on, a run."""
-        await self.step(lambda side: side.store.write_events(on=True))
+        await self.step(lambda side: side.store.add_sink(Sink()))
         return (await self.ask(create(of))).run.id
 
     async def claim(self, of: Plan, limit: int = 1) -> list[Job]:
@@ -204,7 +206,7 @@ async def test_the_relays_settlements_are_told_as_the_memory_store_tells_them(bo
     await both.step(lambda side: side.store.lease_relay(RELAY, LENGTH))
     await both.settle("the sink is full")
     told = [(written.table, written.key, written.after is None) for written in both.last]
-    assert told == [("dead letters", (run_id, 2), False), ("outbox", (run_id, 2), True)]
+    assert told == [("dead letters", ("default", run_id, 2), False), ("outbox", ("default", run_id, 2), True)]
     await both.settle(None, None)
 
 
@@ -218,9 +220,9 @@ async def test_runs_are_told_before_stages_these_before_jobs_and_these_before_ev
         ("stages", a),
         ("jobs", a),
         ("jobs", b),
-        ("outbox", (run_id, 2)),
-        ("outbox", (run_id, 3)),
-        ("outbox", (run_id, 4)),
+        ("outbox", ("default", run_id, 2)),
+        ("outbox", ("default", run_id, 3)),
+        ("outbox", ("default", run_id, 4)),
     ]
 
 

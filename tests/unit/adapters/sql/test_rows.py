@@ -17,10 +17,10 @@ LISTS = [
     (tables.runs, rows.RUN_COLUMNS, {"event_count"}),
     (tables.stages, rows.STAGE_COLUMNS, set[str]()),
     (tables.attempts, rows.ATTEMPT_COLUMNS, set[str]()),
-    (tables.jobs, rows.JOB_COLUMNS, set[str]()),
+    (tables.jobs, rows.JOB_COLUMNS, {"announce_at"}),
     (tables.signals, rows.SIGNAL_COLUMNS, set[str]()),
     (tables.answers, rows.ANSWER_COLUMNS, {"answered_at"}),
-    (tables.outbox, rows.EVENT_COLUMNS, {"id", "postponed_until"}),
+    (tables.outbox, rows.EVENT_COLUMNS, {"id", "sink", "postponed_until"}),
     (tables.workers, rows.WORKER_COLUMNS, set[str]()),
 ]
 

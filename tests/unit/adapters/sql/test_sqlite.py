@@ -29,6 +29,7 @@ from mainspring.ports.errors import (
 )
 from mainspring.ports.names import Payload, Route, RunId, StageId, WorkerId
 from mainspring.ports.records import JobKey, RunFilter
+from mainspring.ports.sinks import DEFAULT_SINK, Sink
 from tests.unit.adapters.sql.conftest import Open, rounds_of
 
 if TYPE_CHECKING:
@@ -265,7 +266,7 @@ async def test_a_fencing_token_grows_over_openings(world: "World") -> None:
 
 @pytest.mark.promise(7)
 async def test_events_are_numbered_without_gaps_over_two_openings(world: "World") -> None:
-    await world.store.write_events(True)
+    await world.store.add_sink(Sink())
     run = await world.created()
     stale = RunPatch(run_id=run.id, revision=99)
     for number in range(6):
@@ -278,7 +279,7 @@ async def test_events_are_numbered_without_gaps_over_two_openings(world: "World"
 
 
 async def test_events_are_off_unless_the_store_says_otherwise(opened: Open, world: "World") -> None:
-    assert await world.store.events_written() is False
+    assert await world.store.sinks() == []
     run = await world.created()
     await world.store.commit(Change(events=(world.event(run),)))
     assert await world.other.unpublished(10) == []
@@ -288,11 +289,11 @@ def test_one_store_serves_several_loops_in_turn(path: Path, clock: ManualClock) 
     store, transport = open_sqlite(path, clock=clock, ids=SeededIds(clock, 1))
 
     async def look() -> None:
-        await store.write_events(not await store.events_written())
+        await (store.remove_sink(DEFAULT_SINK) if await store.sinks() else store.add_sink(Sink()))
 
     for expected in (True, False, True):
         asyncio.run(look())
-        assert asyncio.run(store.events_written()) is expected
+        assert bool(asyncio.run(store.sinks())) is expected
 
     async def close() -> None:
         await transport.close()
@@ -305,7 +306,7 @@ def test_a_loop_that_was_torn_down_in_the_middle_leaves_the_store_usable(path: P
     store, transport = open_sqlite(path, clock=clock, ids=SeededIds(clock, 1))
 
     async def leave_in_the_middle() -> None:
-        left = [asyncio.create_task(store.write_events(True)) for _ in range(10)]
+        left = [asyncio.create_task(store.add_sink(Sink())) for _ in range(10)]
         left += [asyncio.create_task(store.commit(Change())) for _ in range(10)]
         await asyncio.sleep(0)
 
@@ -321,20 +322,20 @@ def test_a_loop_that_was_torn_down_in_the_middle_leaves_the_store_usable(path: P
 
 async def test_closing_finishes_what_was_handed_in_and_refuses_the_rest(path: Path, clock: ManualClock) -> None:
     store, transport = open_sqlite(path, clock=clock, ids=SeededIds(clock, 1))
-    writing = [asyncio.create_task(store.write_events(True)) for _ in range(5)]
+    writing = [asyncio.create_task(store.add_sink(Sink())) for _ in range(5)]
     writing += [asyncio.create_task(store.commit(Change())) for _ in range(5)]
     await asyncio.sleep(0)
     await transport.close()
     await asyncio.gather(store.close(), store.close())
     await asyncio.gather(*writing)
-    for call in (store.workers(), store.commit(Change()), store.now(), store.write_events(False)):
+    for call in (store.workers(), store.commit(Change()), store.now(), store.remove_sink(DEFAULT_SINK)):
         with pytest.raises(UnavailableError, match="closed"):
             await call
 
 
 async def test_the_last_close_leaves_one_file(path: Path, clock: ManualClock) -> None:
     store, transport = open_sqlite(path, clock=clock, ids=SeededIds(clock, 1))
-    await store.write_events(True)
+    await store.add_sink(Sink())
     await transport.close()
     await store.close()
     assert sorted(entry.name for entry in path.parent.iterdir()) == [path.name]
@@ -345,9 +346,10 @@ import asyncio, os, sys
 from pathlib import Path
 from mainspring.adapters.memory import ManualClock, SeededIds
 from mainspring.adapters.sql.sqlite import open_sqlite
+from mainspring.ports.sinks import Sink
 clock = ManualClock()
 store, transport = open_sqlite(Path(sys.argv[1]), clock=clock, ids=SeededIds(clock, 1))
-asyncio.run(store.write_events(True))
+asyncio.run(store.add_sink(Sink()))
 {rest}
 print("alembic" in sys.modules, "sqlalchemy" in sys.modules)
 """
@@ -389,7 +391,7 @@ def test_what_a_killed_process_was_told_is_there(path: Path, clock: ManualClock)
 
     async def look() -> bool:
         try:
-            return await store.events_written()
+            return bool(await store.sinks())
         finally:
             await store.close()
 

@@ -17,6 +17,7 @@ from mainspring.adapters.sql.sqlite_inline import SharedDatabase, sqlite_templat
 from mainspring.adapters.sql.sqlite_transaction import Transaction
 from mainspring.ports.errors import SchemaError, UnavailableError, UnknownOutcomeError
 from mainspring.ports.names import LeaseId, Route, WorkerId
+from mainspring.ports.sinks import DEFAULT_SINK, Sink
 
 T = TypeVar("T")
 
@@ -77,11 +78,11 @@ async def test_what_fails_before_was_not_done_and_what_fails_after_was(opened: O
     early = opened.client(Fault("write:before", UnavailableError("planted")))
     late = opened.client(Fault("write:after", UnknownOutcomeError("planted")))
     with pytest.raises(UnavailableError, match="planted"):
-        await early.write_events(True)
-    assert not await late.events_written()
+        await early.add_sink(Sink())
+    assert not await late.sinks()
     with pytest.raises(UnknownOutcomeError, match="planted"):
-        await late.write_events(True)
-    assert await early.events_written()
+        await late.add_sink(Sink())
+    assert await early.sinks()
 
 
 async def test_what_sqlite_refuses_is_told_in_the_ports_words_after_its_point(opened: Open) -> None:
@@ -126,13 +127,13 @@ async def test_a_client_closed_while_it_is_held_writes_nothing(opened: Open) -> 
         await go_on.wait()
 
     store = opened.client(hold)
-    writing = asyncio.create_task(store.write_events(True))
+    writing = asyncio.create_task(store.add_sink(Sink()))
     await arrived.wait()
     await store.close()
     go_on.set()
     with pytest.raises(UnavailableError, match="closed"):
         await writing
-    assert not await opened.client().events_written()
+    assert not await opened.client().sinks()
 
 
 async def test_a_process_that_dies_within_its_transaction_leaves_none_open(opened: Open) -> None:
@@ -153,24 +154,24 @@ async def test_clients_of_a_closed_database_are_unavailable(opened: Open) -> Non
 
 
 async def test_databases_of_one_template_share_nothing(opened: Open) -> None:
-    await opened.client().write_events(True)
+    await opened.client().add_sink(Sink())
     other = Open()
-    assert not await other.client().events_written()
+    assert not await other.client().sinks()
     other.database.close()
 
 
 async def test_a_template_may_say_that_events_are_written(opened: Open) -> None:
-    database = SharedDatabase(opened.clock, sqlite_template(events=True))
-    assert await database.client(SeededIds(opened.clock)).events_written()
-    assert not await opened.client().events_written()
+    database = SharedDatabase(opened.clock, sqlite_template(sinks=(DEFAULT_SINK,)))
+    assert await database.client(SeededIds(opened.clock)).sinks()
+    assert not await opened.client().sinks()
     database.close()
 
 
 async def test_whoever_polls_starves_nobody(opened: Open) -> None:
     store = opened.client()
-    writing = asyncio.create_task(store.write_events(True))
+    writing = asyncio.create_task(store.add_sink(Sink()))
     polls = 0
-    while not await store.events_written():
+    while not await store.sinks():
         polls += 1
         assert polls < 10
     await writing
@@ -194,8 +195,8 @@ def test_neither_a_thread_nor_the_systems_time_is_used(opened: Open, monkeypatch
         for name in ("time", "monotonic", "sleep"):
             patched.setattr(time, name, escaped)
         patched.setattr(threading.Thread, "start", escaped)
-        driven(opened.client().write_events(True))
-        written = driven(opened.client().events_written())
+        driven(opened.client().add_sink(Sink()))
+        written = driven(opened.client().sinks())
         leases = driven(opened.client().claim((Route("r"),), limit=1, length=LENGTH, worker=WORKER))
     assert written
     assert leases == []

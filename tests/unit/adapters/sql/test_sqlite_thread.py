@@ -12,6 +12,7 @@ import pytest
 from mainspring.adapters.sql.sqlite import SQLitePersistence
 from mainspring.adapters.sql.sqlite_transaction import Transaction
 from mainspring.ports.errors import StoreFullError, UnavailableError, UnknownOutcomeError
+from mainspring.ports.sinks import Sink
 from tests.unit.adapters.sql.conftest import Open, rounds_of
 
 
@@ -55,9 +56,9 @@ async def test_a_failed_commit_that_was_taken_back_is_known_not_to_be_written(op
     store, _ = opened()
     mend = spoil(store, fail)
     with pytest.raises(UnavailableError):
-        await store.write_events(True)
+        await store.add_sink(Sink())
     mend()
-    assert await store.events_written() is False
+    assert await store.sinks() == []
 
 
 @pytest.mark.fault(5)
@@ -69,9 +70,9 @@ async def test_a_commit_that_failed_after_its_transaction_ended_is_of_unknown_ou
     store, _ = opened()
     mend = spoil(store, commit_and_fail)
     with pytest.raises(UnknownOutcomeError, match="written whole, or not"):
-        await store.write_events(True)
+        await store.add_sink(Sink())
     mend()
-    assert await store.events_written() is True
+    assert await store.sinks() == [Sink()]
 
 
 @pytest.mark.fault(68)
@@ -83,9 +84,9 @@ async def test_a_disk_that_fills_at_the_commit_refuses_it(opened: Open) -> None:
     store, _ = opened()
     mend = spoil(store, roll_back_and_fail)
     with pytest.raises(StoreFullError):
-        await store.write_events(True)
+        await store.add_sink(Sink())
     mend()
-    assert await store.events_written() is False
+    assert await store.sinks() == []
 
 
 async def test_a_commit_that_meets_a_lock_is_tried_again(opened: Open) -> None:
@@ -100,10 +101,10 @@ async def test_a_commit_that_meets_a_lock_is_tried_again(opened: Open) -> None:
 
     store, _ = opened()
     mend = spoil(store, second_time)
-    await store.write_events(True)
+    await store.add_sink(Sink())
     mend()
     assert tries == 2
-    assert await store.events_written() is True
+    assert await store.sinks() == [Sink()]
 
 
 async def test_writes_that_wait_share_one_flush_to_the_disk(opened: Open) -> None:
@@ -116,7 +117,7 @@ async def test_writes_that_wait_share_one_flush_to_the_disk(opened: Open) -> Non
 
     store, _ = opened()
     mend = spoil(store, count)
-    await asyncio.gather(*(store.write_events(True) for _ in range(100)))
+    await asyncio.gather(*(store.add_sink(Sink()) for _ in range(100)))
     mend()
     assert commits < 20
 
@@ -143,12 +144,12 @@ async def test_one_write_that_fails_fails_no_other_and_leaves_nothing(opened: Op
         return [row[0] for row in tx.execute("select name from settings where name = 'half'").fetchall()]
 
     answers = await asyncio.gather(
-        store.write_events(True), store._thread.write(bug), store.events_written(), return_exceptions=True
+        store.add_sink(Sink()), store._thread.write(bug), store.sinks(), return_exceptions=True
     )
     assert answers[0] is None
     assert isinstance(answers[1], KeyError)
     assert await store._thread.read(written) == []
-    assert await store.events_written() is True
+    assert await store.sinks() == [Sink()]
 
 
 async def test_reads_asked_together_are_one_snapshot(opened: Open) -> None:
@@ -158,13 +159,13 @@ async def test_reads_asked_together_are_one_snapshot(opened: Open) -> None:
     seen: list[bool] = []
 
     def look(tx: Transaction) -> None:
-        seen.append(tx.events_written)
+        seen.append(bool(tx.sinks))
 
     def look_after_a_commit_elsewhere(tx: Transaction) -> None:
-        asyncio.run_coroutine_threadsafe(other.write_events(True), loop).result()
+        asyncio.run_coroutine_threadsafe(other.add_sink(Sink()), loop).result()
         look(Transaction(rounds_of(store)._cursor, store._clock, careful=tx.careful))  # one that has not looked yet
 
     loop = asyncio.get_running_loop()
     await asyncio.gather(store._thread.read(look), store._thread.read(look_after_a_commit_elsewhere))
     assert seen == [False, False]
-    assert await store.events_written() is True
+    assert await store.sinks() == [Sink()]

@@ -15,7 +15,8 @@ import pytest
 from mainspring.adapters.memory import ManualClock, SeededIds
 from mainspring.adapters.sql import sqlite_watch
 from mainspring.adapters.sql.sqlite import open_sqlite
-from mainspring.ports.names import RunId
+from mainspring.ports.names import RunId, SinkName
+from mainspring.ports.sinks import Sink
 from tests.unit.adapters.sql.conftest import Open
 
 LONG = timedelta(seconds=60)
@@ -52,10 +53,10 @@ async def test_another_process_commit_wakes_a_receiver(opened: Open, way: str) -
     store, _ = opened()
     _, transport = opened()
     await settled(transport)
-    for _ in range(5):
+    for number in range(5):
         waiting = asyncio.create_task(transport.receive(10, LONG))
         await asyncio.sleep(0)
-        await store.write_events(True)
+        await store.add_sink(Sink(name=SinkName(f"sink-{number}")))
         async with asyncio.timeout(PATIENCE):
             assert await waiting
 
@@ -64,7 +65,7 @@ async def test_a_commit_between_two_calls_is_noticed_at_the_next(opened: Open, w
     store, _ = opened()
     _, transport = opened()
     await settled(transport)
-    await store.write_events(True)
+    await store.add_sink(Sink())
     async with asyncio.timeout(PATIENCE):
         assert await transport.receive(10, LONG)
 
@@ -75,7 +76,7 @@ async def test_another_process_commit_wakes_who_waits_for_a_run(opened: Open, wa
     await settled(feed)
     waiting = [asyncio.create_task(feed.wait([RunId(name)], LONG)) for name in ("a", "b")]
     await asyncio.sleep(0)
-    await store.write_events(True)
+    await store.add_sink(Sink())
     async with asyncio.timeout(PATIENCE):
         await asyncio.gather(*waiting)
 
@@ -85,8 +86,8 @@ async def test_this_process_own_commits_wake_nobody(opened: Open, way: str) -> N
     await settled(transport)
     waiting = asyncio.create_task(transport.receive(10, NOT_LONG))
     await asyncio.sleep(0)
-    for _ in range(20):
-        await store.write_events(True)
+    for number in range(20):
+        await store.add_sink(Sink(name=SinkName(f"sink-{number}")))
     assert await waiting == []
 
 
@@ -104,7 +105,7 @@ async def test_a_log_that_is_made_anew_is_watched_again(opened: Open, path: Path
     await settled(transport)
     waiting = asyncio.create_task(transport.receive(10, LONG))
     await asyncio.sleep(0)
-    await writer.write_events(True)
+    await writer.add_sink(Sink())
     async with asyncio.timeout(PATIENCE):
         assert await waiting
     await other.close()
@@ -153,11 +154,11 @@ def test_a_transport_serves_several_loops_in_turn(path: Path) -> None:
     writer, other = open_sqlite(path, clock=clock, ids=SeededIds(clock, 1))
     store, transport = open_sqlite(path, clock=clock, ids=SeededIds(clock, 2))
 
-    async def woken() -> None:
+    async def woken(name: str) -> None:
         await settled(transport)
         waiting = asyncio.create_task(transport.receive(10, LONG))
         await asyncio.sleep(0)
-        await writer.write_events(True)
+        await writer.add_sink(Sink(name=SinkName(name)))
         async with asyncio.timeout(PATIENCE):
             assert await waiting
 
@@ -165,8 +166,8 @@ def test_a_transport_serves_several_loops_in_turn(path: Path) -> None:
         for opened in (other, writer, transport, store):
             await opened.close()
 
-    asyncio.run(woken())
-    asyncio.run(woken())
+    asyncio.run(woken("one"))
+    asyncio.run(woken("two"))
     asyncio.run(close())
 
 

@@ -46,7 +46,7 @@ def test_a_reaped_job_waits_for_another_worker_and_its_attempt_stays_counted() -
     assert decision.change.attempts[0].failure is not None
     assert decision.change.attempts[0].failure.code == "worker_lost"
     assert types(decision.change) == ["stage.retrying"]
-    assert decision.result == LeaseReaped(key=LOST.key, reaped=True)
+    assert decision.result == LeaseReaped(key=LOST.key, reaped=True, due=due)
 
 
 @pytest.mark.fault(75)

@@ -6,7 +6,8 @@ from mainspring.kernel.commands.outbox_settle import OutboxSettled, SettleOutbox
 from mainspring.kernel.decision import Decision, Repeat
 from mainspring.kernel.retry import Retry
 from mainspring.ports.errors import LeaseLostError
-from mainspring.ports.names import RunId
+from mainspring.ports.event_sink import UNTRIED, Hopeless
+from mainspring.ports.names import RunId, SinkName
 from mainspring.ports.records import Event
 from tests.kernel_records import FACTS, LEASE, NOW, SECOND, drive
 
@@ -47,6 +48,30 @@ def test_after_its_last_try_an_event_is_given_up_on_with_the_reason() -> None:
     assert decision.change.outbox is not None
     ((run_id, seq, error),) = decision.change.outbox.dead
     assert (run_id, seq, len(error)) == ("r1", 1, 2000)
+
+
+def test_what_the_sink_did_not_come_to_is_left_as_it_is() -> None:
+    decision = settled((event(1), None), (event(2), UNTRIED), (event(3), UNTRIED), (event(1, OTHER_RUN), UNTRIED))
+    assert decision.change is not None
+    assert decision.change.outbox is not None
+    assert decision.change.outbox.published == (("r1", 1),)
+    assert decision.result == OutboxSettled(published=1, postponed=0, dead=0)
+
+
+def test_a_hopeless_event_is_given_up_on_at_its_first_try() -> None:
+    decision = settled((event(1), Hopeless("too large")), (event(2), "held back"))
+    assert decision.change is not None
+    assert decision.change.outbox is not None
+    assert decision.change.outbox.dead == (("r1", 1, "too large"),)
+    assert decision.change.outbox.postponed == ()
+
+
+def test_the_settlement_is_the_sinks() -> None:
+    command = SettleOutbox(sink=SinkName("audit"), lease_id=LEASE, events=(event(1),), answers=(None,), retry=RETRY)
+    decision = decide(command, None, FACTS)
+    assert decision.change is not None
+    assert decision.change.outbox is not None
+    assert decision.change.outbox.sink == "audit"
 
 
 @pytest.mark.fault(9)

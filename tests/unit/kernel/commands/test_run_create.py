@@ -44,7 +44,7 @@ def test_a_run_keeps_what_it_was_started_with() -> None:
 def test_a_delayed_start_is_not_due_and_its_time_out_counts_from_it() -> None:
     later = NOW + 60 * SECOND
     decision = decide(create(start_at=later, timeout=SECOND), None, FACTS)
-    assert not decision.result.due
+    assert decision.result.due_at == later
     assert decision.result.run.deadline == later + SECOND
     assert decision.change is not None
     assert decision.change.jobs[0].available_at == later
