@@ -1,0 +1,1 @@
+"""RabbitMQ's adapters without a broker."""
