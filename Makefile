@@ -20,6 +20,11 @@ dev: .venv/dev
 	$(BIN)/pip install -qq --editable '.[all,test,lint]'
 	touch $@
 
+# Emulators of AWS for tests, each in an environment of its own: they want other versions of boto3 than we do.
+.venv/aws: .venv/dev tests/aws/constraints-moto.txt tests/aws/constraints-ministack.txt
+	$(BIN)/python -m tests.aws
+	touch $@
+
 check: lint imports types test
 
 fmt: .venv/dev
@@ -38,7 +43,7 @@ types: .venv/dev
 	$(BIN)/pyright
 
 # One process per core; a run that finds no test fails (pytest exits with 5).
-test: .venv/dev
+test: .venv/dev .venv/aws
 	$(BIN)/python -m pytest --numprocesses=logical --dist=worksteal $(ARGS)
 
 # Simulated worlds for so many seconds; without SEED a fresh one, printed. `make simulate SECONDS=600 SEED=7`

@@ -25,6 +25,7 @@ from mainspring.hosts.execution.registry import WorkflowRegistry
 from mainspring.hosts.node_worker.process import ProcessSettings, run_worker
 from mainspring.hosts.node_worker.worker import Worker
 from mainspring.ports.records import Event
+from mainspring.ports.sinks import Sink
 from mainspring.settings import from_environment
 
 WARM_UP = 20
@@ -63,7 +64,7 @@ def sink() -> Confirming | None:
 
 
 def engine(url: str, *, worker: bool) -> Mainspring:
-    return Mainspring(url, workflows=ALL, worker=worker, sink=sink())
+    return Mainspring(url, workflows=ALL, worker=worker, sink=sink() if worker else None)
 
 
 async def setup(url: str) -> None:
@@ -72,7 +73,9 @@ async def setup(url: str) -> None:
         from mainspring.adapters.sql.postgres_open import migrate_postgres
 
         await asyncio.to_thread(migrate_postgres, url)
-    async with engine(url, worker=False):
+    async with engine(url, worker=False) as client:
+        if sink() is not None:
+            await client.parts.store.add_sink(Sink())
         answer()
 
 
@@ -112,7 +115,8 @@ def worker(url: str, *more: str) -> None:
     """A process as ``mainspring worker`` starts it, until SIGTERM. With ``count`` it counts the store's statements."""
     if "count" in more:
         _count()
-    parts = open_parts(url, blobs=from_environment().blobs or None, sink=sink())
+    said = from_environment()
+    parts = open_parts(url, blobs=said.blobs or None, transport=said.transport or None, sink=sink())
     registry = WorkflowRegistry(ALL, parts.codec)
     working = Worker(parts, registry, from_environment().worker())
     print("WARM", flush=True)

@@ -4,12 +4,20 @@ Each peer runs with what served it best on this workload; ``*-default`` are the 
 what serves an idle worker best.
 """
 
+import atexit
+import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
+from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 
+import attrs
+
 from benchmarks.processes import Side, interpreter
+from tests.rabbitmq.server import RabbitServer, private_rabbit
 
 HERE = Path(__file__).parent
 OURS = Side("mainspring", interpreter(("-m", "benchmarks.ours")))
@@ -84,12 +92,34 @@ def procrastinate(_: str, *, default: bool = False) -> Side:
     )
 
 
+def over_rabbitmq(_: str) -> Side:
+    """Ourselves, with RabbitMQ carrying the pointers: a private broker, or the one of MAINSPRING_TEST_AMQP_URL."""
+    return attrs.evolve(
+        OURS,
+        name="mainspring-rabbitmq",
+        environment={"MAINSPRING_TRANSPORT": _broker().url(queue=f"bench-{time.time_ns()}")},
+        stores=POSTGRES,
+    )
+
+
+@cache
+def _broker() -> RabbitServer:
+    """Stopped when the bench ends."""
+    address = os.environ.get("MAINSPRING_TEST_AMQP_URL")
+    return RabbitServer(address) if address else _until_the_end.enter_context(private_rabbit())
+
+
+_until_the_end = ExitStack()
+atexit.register(_until_the_end.close)
+
+
 PEERS: dict[str, Callable[[str], Side]] = {
     "dbos": dbos,
     "absurd": absurd,
     "ceiling": ceiling,
     "pgqueuer": pgqueuer,
     "procrastinate": procrastinate,
+    "rabbitmq": over_rabbitmq,
     "dbos-default": lambda store: dbos(store, default=True),
     "absurd-default": lambda store: absurd(store, default=True),
     "procrastinate-default": lambda store: procrastinate(store, default=True),
@@ -100,7 +130,7 @@ USUAL = "dbos,absurd,ceiling,pgqueuer,procrastinate"
 def versions(names: list[str]) -> list[str]:
     """What the peers are, from their requirements files."""
     found: list[str] = []
-    for name in sorted({name.removesuffix("-default") for name in names}):
+    for name in sorted({name.removesuffix("-default") for name in names} - {"rabbitmq"}):
         pins = (HERE / "peers" / f"{name}.requirements.txt").read_text().splitlines()
         package = {"absurd": "absurd-sdk", "ceiling": "psycopg"}.get(name, name)
         found += [f"{name}: {pin.replace('==', ' ')}" for pin in pins if pin.startswith(package + "==")]

@@ -8,25 +8,37 @@ from typing import Any
 import pytest
 
 from mainspring import Mainspring, Workflow
-from tests.acceptance.deployments import DEPLOYMENTS, Place, StoreName
+from tests.acceptance.deployments import DEPLOYMENTS, Deployment, Place
+from tests.aws.buckets import bucket
+from tests.aws.queues import Queue
+from tests.aws.servers import AwsServer
 
 Engines = Callable[..., AbstractAsyncContextManager[Mainspring]]
 
 
-def new_place(store: StoreName, request: pytest.FixtureRequest, folder: Path) -> Place:
-    """A store of the test's own."""
-    if store == "postgres":
-        return Place(request.getfixturevalue("database"), str(folder / "blobs"))
-    return Place("memory://" if store == "memory" else f"sqlite:///{folder / 'store.db'}")
+def new_place(deployment: Deployment, request: pytest.FixtureRequest, folder: Path) -> Place:
+    """A store of the test's own, and what goes with it."""
+    if deployment.store == "memory":
+        return Place("memory://")
+    if deployment.store == "sqlite":
+        return Place(f"sqlite:///{folder / 'store.db'}")
+    url, blobs = str(request.getfixturevalue("database")), str(folder / "blobs")
+    if deployment.queue == "rabbitmq":
+        return Place(url, blobs, request.getfixturevalue("rabbit_queue"))
+    if deployment.queue == "sqs":
+        server: AwsServer = request.getfixturevalue("ministack")
+        queue = Queue.fresh(server)
+        return Place(url, server.url("s3", bucket(server)), queue.url, queue)
+    return Place(url, blobs)
 
 
 @pytest.fixture(params=list(DEPLOYMENTS))
 def engine_with(request: pytest.FixtureRequest, tmp_path: Path) -> Engines:
     """``async with engine_with(workflow, …) as engine:`` on one deployment."""
-    store, shape = DEPLOYMENTS[request.param]
-    place = new_place(store, request, tmp_path)
+    deployment = DEPLOYMENTS[request.param]
+    place = new_place(deployment, request, tmp_path)
 
     def enter(*workflows: Workflow[Any, Any]) -> AbstractAsyncContextManager[Mainspring]:
-        return shape(place, list(workflows))
+        return deployment.shape(place, list(workflows))
 
     return enter

@@ -14,6 +14,8 @@ from mainspring.hosts.execution.parts import Timing
 from mainspring.hosts.execution.registry import WorkflowRegistry
 from mainspring.hosts.node_worker.settings import WorkerSettings
 from mainspring.hosts.serverless import ServerlessHost
+from tests.acceptance.functions import Deployed, functions
+from tests.aws.queues import Queue
 
 QUICK = Timing(
     lease=timedelta(seconds=5),
@@ -27,21 +29,26 @@ QUICK = Timing(
 
 @attrs.frozen
 class Place:
-    """Where the store of one test is, and the directory for its large payloads."""
+    """What one test has to itself: a store, a place for its large payloads, perhaps a queue."""
 
     url: str
     blobs: str | None = None  #: None: where the store has them by itself
+    transport: str | None = None  #: None: the store's own
+    queue: Queue | None = None  #: the transport's queue, where that is SQS
 
 
 Shape = Callable[[Place, list[Workflow[Any, Any]]], AbstractAsyncContextManager[Mainspring]]
 StoreName = Literal["memory", "sqlite", "postgres"]
+QueueName = Literal["rabbitmq", "sqs"]
 
 
 @asynccontextmanager
 async def together(place: Place, workflows: list[Workflow[Any, Any]]) -> AsyncGenerator[Mainspring]:
     """The embedded default: the worker in the caller's process."""
     settings = WorkerSettings(timing=QUICK)
-    async with Mainspring(place.url, workflows=workflows, settings=settings, blobs=place.blobs) as engine:
+    async with Mainspring(
+        place.url, workflows=workflows, settings=settings, blobs=place.blobs, transport=place.transport
+    ) as engine:
         yield engine
 
 
@@ -50,7 +57,9 @@ async def apart(place: Place, workflows: list[Workflow[Any, Any]]) -> AsyncGener
     """Client and worker with connections of their own, as two processes have: only the store tells one of the other."""
     async with (
         together(place, workflows),
-        Mainspring(place.url, workflows=workflows, worker=False, blobs=place.blobs) as client,
+        Mainspring(
+            place.url, workflows=workflows, worker=False, blobs=place.blobs, transport=place.transport
+        ) as client,
     ):
         yield client
 
@@ -81,16 +90,43 @@ async def serverless(place: Place, workflows: list[Workflow[Any, Any]]) -> Async
                 one.cancel()
             await asyncio.gather(*invocations, return_exceptions=True)
             host.close()
-            await parts.transport.close()
-            await parts.store.close()
+            await parts.close()
 
 
-DEPLOYMENTS: dict[str, tuple[StoreName, Shape]] = {
-    "memory": ("memory", together),
-    "sqlite": ("sqlite", together),
-    "sqlite, client apart": ("sqlite", apart),
-    "sqlite, serverless": ("sqlite", serverless),
-    "PostgreSQL": ("postgres", together),
-    "PostgreSQL, client apart": ("postgres", apart),
-    "PostgreSQL, serverless": ("postgres", serverless),
+@asynccontextmanager
+async def lambda_functions(place: Place, workflows: list[Workflow[Any, Any]]) -> AsyncGenerator[Mainspring]:
+    """No worker: only functions that a queue's messages and a schedule invoke."""
+    assert place.queue is not None
+    deployed = Deployed(place.url, place.blobs, place.queue, workflows, QUICK)
+    async with Mainspring(
+        place.url, workflows=workflows, worker=False, blobs=place.blobs, transport=place.transport
+    ) as client:
+        at_work = functions(deployed)
+        at_work.__enter__()
+        try:
+            yield client
+        finally:
+            await asyncio.to_thread(at_work.__exit__, None, None, None)
+
+
+@attrs.frozen
+class Deployment:
+    """Which parts, and who executes."""
+
+    store: StoreName
+    shape: Shape
+    queue: QueueName | None = None  #: with SQS, large payloads are in S3
+
+
+DEPLOYMENTS: dict[str, Deployment] = {
+    "memory": Deployment("memory", together),
+    "SQLite": Deployment("sqlite", together),
+    "SQLite, client apart": Deployment("sqlite", apart),
+    "SQLite, serverless": Deployment("sqlite", serverless),
+    "PostgreSQL": Deployment("postgres", together),
+    "PostgreSQL, client apart": Deployment("postgres", apart),
+    "PostgreSQL, serverless": Deployment("postgres", serverless),
+    "PostgreSQL + RabbitMQ": Deployment("postgres", apart, "rabbitmq"),
+    "PostgreSQL + SQS + S3": Deployment("postgres", apart, "sqs"),
+    "PostgreSQL + SQS + S3, Lambda": Deployment("postgres", lambda_functions, "sqs"),
 }

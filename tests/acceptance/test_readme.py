@@ -10,6 +10,7 @@ import pytest
 
 from mainspring import Mainspring
 from mainspring.testing import TestEngine
+from tests.acceptance.deployments import DEPLOYMENTS
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = re.compile(r"<!-- example: (?P<name>[a-z ]+) -->\n```python\n(?P<code>.*?)```\n", re.DOTALL)
@@ -70,3 +71,20 @@ async def test_the_guide_s_graph_and_config_run(tmp_path: Path) -> None:
         assert await engine.run(graph.analysis, "a list of words") == "4 words, the longest is 'words' of 4"
         assert await engine.run(config.filtering, "a list", config={"long_words": {"least": 2}}) == ["list"]
         assert await engine.run(config.filtering, "a list of") == ["list"]
+
+
+async def test_the_guide_s_stages_that_wait_and_leave_files_run(tmp_path: Path) -> None:
+    found = examples("docs/guide.md")
+    pending = module_of(found["pending"], "pending", tmp_path)
+    artifact = module_of(found["artifact"], "artifact", tmp_path)
+    async with TestEngine(pending.transcripts, artifact.reports) as engine:
+        assert await engine.run(pending.transcripts, "a call") == "text of job for a call!!"
+        run = await engine.start(artifact.reports, "Sales")
+        assert await engine.finish(run) == 8
+        assert await run.artifact(artifact.render, "report.md") == b"# Sales\n"
+
+
+def test_the_readme_s_matrix_names_every_deployment_and_each_passes_whole() -> None:
+    rows = re.findall(r"^\| (.+?) \| (\d+) of (\d+) \|$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert [name for name, _, _ in rows] == list(DEPLOYMENTS)
+    assert all(passed == total for _, passed, total in rows)

@@ -2,14 +2,11 @@
 
 import attrs
 
-BROKERS = "the SQS and RabbitMQ transports"
 CHILD_RUNS = "child runs"
 FAILOVER = "drills of failover"
 HTTP = "the HTTP host"
-LAMBDA = "the SQS and Lambda handlers"
 RELEASE = "the release pipeline"
 REPLAY = "durable steps and their replay"
-RERUN = "the rerun of a run"
 SCHEDULES = "schedules"
 SIGNALS_IN_BODIES = "waiting for a signal in a body"
 WEBHOOKS = "webhooks and HTTP steps"

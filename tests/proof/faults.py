@@ -5,13 +5,10 @@ Numbers are stable: tests name them with ``@pytest.mark.fault(number)``.
 
 from tests.proof.attacks import ATTACKS
 from tests.proof.entries import (
-    BROKERS,
     CHILD_RUNS,
     FAILOVER,
     HTTP,
-    LAMBDA,
     REPLAY,
-    RERUN,
     SCHEDULES,
     SIGNALS_IN_BODIES,
     Entry,
@@ -60,23 +57,23 @@ LEASES = by_number(
 MESSAGES = by_number(
     Fault(33, "a message comes twice", "a wasted claim at most"),
     Fault(34, "messages come in another order", "the state decides what is next, not the message"),
-    Fault(35, "a message is lost", "found by the next safety poll"),
-    Fault(36, "the broker is down for minutes", "nothing is lost, work waits", later=BROKERS),
-    Fault(37, "the broker restarts", "consumers come back by themselves", later=BROKERS),
+    Fault(35, "a message is lost", "found by the next look at the store, and announced again"),
+    Fault(36, "the broker is down for minutes", "nothing is lost, work waits"),
+    Fault(37, "the broker restarts", "consumers come back by themselves"),
     Fault(38, "a sink's confirmation is lost", "a duplicate with the same id, no loss"),
-    Fault(39, "a queue is gone", "told as a failure", later=BROKERS),
+    Fault(39, "a queue is gone", "told as a failure"),
     Fault(40, "a message becomes visible again during the body", "the second delivery does nothing"),
-    Fault(41, "a broker's acknowledgement time-out", "no storm: acknowledged after the claim", later=BROKERS),
-    Fault(42, "a broker's delivery limit", "nothing is dropped silently", later=BROKERS),
-    Fault(43, "one record of a batch fails", "only that one comes back", later=LAMBDA),
-    Fault(44, "a handler raises outside a record", "the whole batch comes back, harmlessly", later=LAMBDA),
+    Fault(41, "a broker's acknowledgement time-out", "no storm: acknowledged after the claim"),
+    Fault(42, "a broker's delivery limit", "nothing is dropped silently"),
+    Fault(43, "one record of a batch fails", "only that one comes back"),
+    Fault(44, "a handler raises outside a record", "the whole batch comes back, harmlessly"),
     Fault(45, "an invocation runs out of time", "what is unfinished is given back, its attempt refunded"),
-    Fault(46, "a function is throttled", "attempts count at the claim, not at the receipt", later=LAMBDA),
-    Fault(47, "dead letters replayed twice", "each goes back once per replay", later="the replay of dead letters"),
-    Fault(48, "replay of an event whose run is gone", "told and skipped", later="the replay of dead letters"),
-    Fault(49, "one message blocks its group", "the group goes on once the run's attempts are over", later=BROKERS),
-    Fault(50, "a message over the broker's limit", "never: messages hold ids only", later=BROKERS),
-    Fault(51, "a forged or broken message", "set aside, no crash", later=BROKERS),
+    Fault(46, "a function is throttled", "attempts count at the claim, not at the receipt"),
+    Fault(47, "dead letters replayed twice", "each goes back once per replay"),
+    Fault(48, "replay of an event whose run is gone", "an event tells its own story: it is replayed, and told"),
+    Fault(49, "one message blocks its group", "the group goes on once the run's attempts are over"),
+    Fault(50, "a message over the broker's limit", "never: messages hold ids only"),
+    Fault(51, "a forged or broken message", "set aside, no crash"),
 )
 
 STORES = by_number(
@@ -125,8 +122,8 @@ PAYLOADS = by_number(
         "the run waits for one that does",
         lacking="a metric of such runs comes with metrics",
     ),
-    Fault(84, "a rerun from a stage after a repair", "a new, linked run; the old one stays", later=RERUN),
-    Fault(85, "a rerun of a run that is active", "refused", later=RERUN),
+    Fault(84, "a rerun from a stage after a repair", "a new, linked run; the old one stays"),
+    Fault(85, "a rerun of a run that is active", "refused"),
     Fault(86, "one id twice in a workflow", "refused when it is built", lacking=f"ids of steps come with {REPLAY}"),
 )
 
@@ -173,7 +170,6 @@ LOAD = by_number(
         108,
         "a blob store that is slow, partial or damaged",
         "what is read is what was put, or an error",
-        lacking="throttling and races of uploads come with the S3 adapter",
     ),
 )
 
