@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from mainspring.hosts.cli import (
+    create_queue_command,
     dead_letters_commands,
     doctor_command,
     events_commands,
@@ -43,6 +44,7 @@ for _name, _command in (
     ("worker", worker_command.worker),
     ("migrate", migrate_command.migrate),
     ("doctor", doctor_command.doctor),
+    ("create-queue", create_queue_command.create_queue),
 ):
     app.command(_name, help=_paragraphs(_command), epilog=EXIT_CODES)(_command)
 app.add_typer(runs_commands.app, name="runs")

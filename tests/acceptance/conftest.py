@@ -4,6 +4,7 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -12,8 +13,15 @@ from tests.acceptance.deployments import DEPLOYMENTS, Deployment, Place
 from tests.aws.buckets import bucket
 from tests.aws.queues import Queue
 from tests.aws.servers import AwsServer
+from tests.rabbitmq.server import RabbitServer
 
 Engines = Callable[..., AbstractAsyncContextManager[Mainspring]]
+
+
+@pytest.fixture(scope="session")
+def one_rabbit_queue(rabbitmq: RabbitServer) -> str:
+    """One queue for all tests: messages that point at another test's runs are found pointless, as they should be."""
+    return rabbitmq.url(queue=f"acceptance-{uuid4().hex[:8]}")
 
 
 def new_place(deployment: Deployment, request: pytest.FixtureRequest, folder: Path) -> Place:
@@ -24,7 +32,7 @@ def new_place(deployment: Deployment, request: pytest.FixtureRequest, folder: Pa
         return Place(f"sqlite:///{folder / 'store.db'}")
     url, blobs = str(request.getfixturevalue("database")), str(folder / "blobs")
     if deployment.queue == "rabbitmq":
-        return Place(url, blobs, request.getfixturevalue("rabbit_queue"))
+        return Place(url, blobs, request.getfixturevalue("one_rabbit_queue"))
     if deployment.queue == "sqs":
         server: AwsServer = request.getfixturevalue("ministack")
         queue = Queue.fresh(server)

@@ -73,7 +73,7 @@ async def serverless(place: Place, workflows: list[Workflow[Any, Any]]) -> Async
 
         async def invoke() -> None:
             while True:
-                await host.process_available_jobs(50, lambda: timedelta(seconds=20))
+                await host.process_available_jobs(50, lambda: timedelta(seconds=7))
                 await parts.transport.receive(10, timedelta(seconds=0.05))
 
         async def tick() -> None:

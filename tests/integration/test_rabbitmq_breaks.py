@@ -60,7 +60,11 @@ class Load:
 
     async def receive(self) -> None:
         while True:
-            for hint in await self.receiver.receive(50, timedelta(seconds=5)):
+            try:
+                hints = await self.receiver.receive(50, timedelta(seconds=5))
+            except UnavailableError:  # it was away for all of the wait
+                continue
+            for hint in hints:
                 assert hint.pointer is not None
                 if not self.received[hint.pointer.index]:
                     self.room.release()
@@ -139,7 +143,8 @@ async def paused(server: RabbitServer, load: Load) -> None:
         server.go_on()
 
 
-KINDS: list[Callable[[RabbitServer, Load], Awaitable[None]]] = [stopped, deleted, killed, cut_off, paused]
+#: A queue is never made and the broker killed in the same moment: RabbitMQ 3.10 then has the queue, and cannot open it.
+KINDS: list[Callable[[RabbitServer, Load], Awaitable[None]]] = [stopped, killed, cut_off, paused, deleted]
 
 
 @pytest.mark.fault(36, 37, 38, 39)
