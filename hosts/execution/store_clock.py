@@ -49,6 +49,8 @@ class StoreClock:
         Raises:
             PortError: the store did not answer; the clock goes on with what it knew.
         """
+        if self._zero is None:
+            await self._store.now()  # the first answer also opens a connection: it would set the clock far ahead
         asked = self._monotonic()
         told = await self._store.now()
         answered = self._monotonic()

@@ -34,7 +34,7 @@ LONGEST_WAIT = timedelta(seconds=20)
 EARLY = timedelta(seconds=1)
 """A job that is due so soon is waited for: clocks differ by a round trip, and a queue may be faster than that."""
 
-BLINK = 0.005
+BLINK = 0.001
 """Seconds after the moment."""
 
 

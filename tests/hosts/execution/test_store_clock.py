@@ -57,6 +57,18 @@ async def test_the_time_is_not_told_before_the_store_was_asked() -> None:
         Network().clock.now()
 
 
+async def test_the_time_it_takes_to_connect_does_not_set_the_clock_ahead() -> None:
+    class Connecting(Network):
+        async def _travel(self, point: str) -> None:
+            await super()._travel(point)
+            self.there = 0.001  # from the second time on
+
+    network = Connecting()
+    network.there = 0.5
+    await network.clock.refresh()
+    assert network.ahead == about(0.001)
+
+
 @pytest.mark.parametrize(("there", "back"), [(0.0, 0.0), (0.2, 0.0), (0.0, 0.2), (0.1, 0.1)])
 async def test_the_clock_is_never_behind_the_store_and_ahead_by_the_way_there_at_most(
     there: float, back: float
