@@ -21,7 +21,7 @@ EMPTY_MAP = -1
 """Index of the one stage row that a mapped stage over an empty list leaves."""
 
 
-@attrs.frozen
+@attrs.frozen(slots=False)
 class Advance:
     """The job rows that become due, the stages that completed without any, and the state with both counted in."""
 

@@ -22,7 +22,7 @@ from mainspring.ports.records import (
 )
 
 
-@attrs.frozen
+@attrs.frozen(slots=False)
 class Begun:
     """What an attempt's first Change carries beside its own: the run's start, the attempt's start."""
 

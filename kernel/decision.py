@@ -17,7 +17,7 @@ R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, slots=False)
 class Command(Generic[R_co]):
     """An imperative: what shall happen. ``R`` is its result's type."""
 
@@ -25,7 +25,7 @@ class Command(Generic[R_co]):
     idempotency_key: str | None = None  #: the same key answers the same; other content under it is a conflict
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, slots=False)
 class Facts:
     """All that a decision may know beside command and state: drawn once per dispatch, reused on every repeat.
 

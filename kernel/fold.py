@@ -20,7 +20,7 @@ from mainspring.ports.records import TERMINAL_RUN_STATUSES, Job, RunState
 Answer = AttemptFinished | LeaseLostError
 
 
-@attrs.frozen
+@attrs.frozen(slots=False)
 class Fold:
     """What a fold decided: an answer per command, one Change (None: nothing to write), and the state afterwards."""
 

@@ -12,7 +12,7 @@ from mainspring.ports.names import Payload
 from mainspring.ports.records import Artifact, Failure, Job, JobKey, RunState, RunStatus
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, slots=False)
 class Completed:
     """The body returned."""
 
@@ -57,7 +57,7 @@ class Cancelled:
 Outcome = Completed | Failed | Suspended | NotReady | Cancelled
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, slots=False)
 class AttemptFinished:
     """What became of the attempt."""
 
@@ -71,7 +71,7 @@ class AttemptFinished:
     suspended: bool = False  #: the job waits, for a moment or for a wake-up
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, slots=False)
 class FinishAttempt(Command[AttemptFinished]):
     """End the attempt that holds ``job``."""
 
@@ -84,7 +84,7 @@ class FinishAttempt(Command[AttemptFinished]):
     started_told: bool = False  #: ``attempt.start`` was committed apart
 
 
-@attrs.frozen
+@attrs.frozen(slots=False)
 class Finish:
     """A finish decided: the result, what to write, and the state afterwards."""
 

@@ -29,7 +29,7 @@ W = TypeVar("W", bound=Waiting)
 
 def fits(taken: Uses, wanted: Uses) -> bool:
     """Whether a Change may join a batch that uses ``taken``."""
-    return all(key not in taken or (how is not None and taken[key] == how) for key, how in wanted.items())
+    return all((how := wanted[key]) is not None and taken[key] == how for key in taken.keys() & wanted.keys())
 
 
 def next_batch(waiting: Sequence[W], most: int | None = None) -> tuple[list[W], list[W]]:

@@ -140,7 +140,7 @@ class AttemptRecord:
     failure: Failure | None
 
 
-@attrs.frozen(order=True)
+@attrs.frozen(order=True, slots=False)
 class JobKey:
     """Which job: jobs are locked in the order of their keys."""
 

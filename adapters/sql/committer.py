@@ -29,7 +29,7 @@ Writer: TypeAlias = Callable[[Sequence[Change]], Awaitable[Sequence[Verdict]]]
 _NO_USES: Uses = {}
 
 
-@attrs.frozen(eq=False)
+@attrs.frozen(eq=False, slots=False)
 class _Entry:
     """A Change that was handed in, and who waits for its verdict."""
 

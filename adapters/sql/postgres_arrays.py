@@ -14,8 +14,8 @@ _ID_LENGTH = 36
 
 
 def numbers(values: Sequence[int | None]) -> str:
-    """Integers and truth values."""
-    return "{" + ",".join(map(str, values)).replace("None", "NULL") + "}"
+    """Integers and truth values. A list's own text is what the server reads, but for its brackets and its ``None``."""
+    return "{" + repr(list(values))[1:-1].replace("None", "NULL") + "}"
 
 
 def ids(values: Sequence[str | None]) -> str:
@@ -30,6 +30,15 @@ def ids(values: Sequence[str | None]) -> str:
     if len(joined) != length or joined.count(",") != max(len(values) - 1, 0):
         raise InvalidValueError("id", (Problem("$", "expected UUIDs in their 36-character form"),))
     return "{" + joined.replace("None", "NULL") + "}"
+
+
+def one_id(value: str) -> str:
+    """The same for a single one, which travels by itself.
+
+    Raises:
+        InvalidValueError: it is no UUID.
+    """
+    return value if len(value) == _ID_LENGTH else ids([value])
 
 
 def texts(values: Sequence[str | None]) -> str:

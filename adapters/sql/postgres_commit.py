@@ -1,35 +1,27 @@
 """The one statement that writes a batch of Changes into PostgreSQL, put together from the parts that the batch needs.
 
-How it works. Every row that travels carries ``c``, the number of its Change in the batch. First the guards: ``rg``
-locks the runs that are written, guarded, woken or told of, ``lg`` the jobs, ``og`` the relays' rows, ``dg`` dead
-letters; each is one probe of a primary key per row, in the order of the parameters, which are sorted: runs before jobs,
-so that two processes never wait for each other in a circle. (``cross join lateral … for no key update`` is what keeps
-the planner from another order; ``(select count(*) from rg) >= 0`` makes jobs wait for runs.) A row that another
-transaction held is looked at again, as it is then, when the lock comes. ``ok`` are the Changes all of whose guards were
-found; only their rows pass into the writes. The answer is the numbers of the others: normally no row at all.
+How it works. ``ok`` are the Changes all of whose guards were found; only their rows pass into the writes. The answer is
+the numbers of the others: normally no row at all. The parts themselves stand in :mod:`postgres_parts`.
 
-All writes see the same snapshot, none sees another's: what may stand together in a batch is said in
-:mod:`mainspring.ports.batches`. Unique keys are plain inserts: one that is taken fails the statement, nothing is
-written, and the writer (:mod:`postgres_writer`) finds out whose it was.
-
-Texts that are put together here are put together from constants of this package, never from input.
+Two forms say the same. A batch travels as one array per column: its text does not depend on how many rows there are. A
+Change that is alone, as it is wherever somebody waits for one run, travels value by value: a third of the time, because
+nothing is taken apart and no list is joined.
 """
 
-# ruff: noqa: S608  see the last sentence above
+# ruff: noqa: S608  texts are put together from constants of this package, never from input
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeAlias
 
-import attrs
+from mainspring.adapters.sql.postgres_arrays import ids, numbers, one_id, texts
+from mainspring.adapters.sql.postgres_parts import AFTER, PARTS, WITHOUT, Part
+from mainspring.adapters.sql.rows import Row
 
-from mainspring.adapters.sql.outbox import OLD_PLACE
-from mainspring.adapters.sql.postgres_arrays import ids, numbers, texts
-from mainspring.adapters.sql.postgres_outbox import is_among
-from mainspring.adapters.sql.predicates import TOMBSTONE, UNHEARD
-from mainspring.adapters.sql.rows import ATTEMPT_COLUMNS, JOB_COLUMNS, RUN_COLUMNS, STAGE_COLUMNS, Row, listed
-from mainspring.ports.records import JobPhase
+Rows: TypeAlias = Mapping[str, Sequence[Row]]
+Parameters: TypeAlias = list[str | None]
 
+#: How a column of a batch travels.
 _ARRAYS: dict[str, Callable[[Sequence[Any]], str]] = {
     "int": numbers,
     "bigint": numbers,
@@ -37,297 +29,50 @@ _ARRAYS: dict[str, Callable[[Sequence[Any]], str]] = {
     "uuid": ids,
     "text": texts,
 }
+#: How a value that is not null travels; all as texts of no type, so that one statement serves them all.
+_VALUES: dict[str, Callable[[Any], str]] = {"int": str, "bigint": str, "bool": str, "uuid": one_id, "text": str}
 
-_NUMBERS = frozenset({"idx", "revision", "priority", "attempt", "max_attempts", "wakes", "seq", "tries"})
-_MOMENTS = frozenset(
-    {"created_at", "start_at", "started_at", "finished_at", "deadline", "ended_at", "available_at", "not_before"}
-    | {"lease_until", "claimed_at", "sent_at", "token"}
-)
-_IDS = frozenset({"run_id", "lease_id", "parent_run", "rerun_of"})
+MOST_APART = 4
+"""A Change with more rows in one part travels as a batch: each count of rows is a text, and a plan, of its own."""
 
-
-def _typed(columns: str) -> str:
-    """A record's columns with their types."""
-
-    def kind(name: str) -> str:
-        if name in _NUMBERS:
-            return "int"
-        if name in _MOMENTS:
-            return "bigint"
-        return "uuid" if name in _IDS else "text"
-
-    return ", ".join(f"{name} {kind(name)}" for name in listed(columns))
-
-
-@attrs.frozen
-class Part:
-    """A part of the statement: the rows it takes, and its text, in which ``{rows}`` stands for them."""
-
-    columns: str
-    text: str
-    guards: bool = False  #: each of its rows is a guard that must be found
-    bars: bool = False  #: a Change of which it finds a row is refused
-    first: bool = False  #: it locks, and must be done before anything is written
-
-    @property
-    def checks(self) -> bool:
-        """Whether it comes before what is written."""
-        return self.guards or self.bars or self.first
-
-    @property
-    def types(self) -> list[str]:
-        """The type of each column."""
-        return [column.split(" ")[1] for column in listed(self.columns)]
-
-    @property
-    def names(self) -> str:
-        """The columns' names alone."""
-        return ", ".join(column.split(" ")[0] for column in listed(self.columns))
-
-
-_OK = "u.c in (select c from ok)"
-_KEY = "j.run_id = u.run_id and j.stage = u.stage and j.idx = u.idx"
-_WRITTEN = "(select written from ev)"
-
-_RUN_INSERT = RUN_COLUMNS + ", event_count"
-_RUN_TYPED = _typed(RUN_COLUMNS).replace("id text", "id uuid", 1)
-
-_LEFT = "not exists (select 1 from jobs_gone g where g.run_id = j.run_id and g.stage = j.stage and g.idx = j.idx)"
-
-PARTS: dict[str, Part] = {
-    # -- guards, and the locks of what is written without one ---------------------------------------------------------
-    "rg": Part(
-        "c int, id uuid, revision int, must bool",
-        """
-        select u.c, u.must, r.id, r.event_count from {rows} cross join lateral (
-          select id, event_count from runs where id = u.id and (u.revision is null or revision = u.revision)
-          for no key update) r""",
-        guards=True,
-    ),
-    "lg": Part(
-        "c int, run_id uuid, stage text, idx int, lease_id uuid, wakes int, expired bool, token bigint",
-        f"""
-        select u.c from {{rows}} cross join lateral (
-          select 1 from jobs j where {_KEY} and (select count(*) from rg) >= 0
-            and case when u.lease_id is null then j.lease_id is null and j.token = u.token
-              else j.lease_id = u.lease_id and (u.wakes is null or j.wakes = u.wakes)
-                and (not u.expired or j.lease_until < mainspring_now()) end
-          for no key update) j""",
-        guards=True,
-    ),
-    "og": Part(
-        "c int, sink text, lease text, lease_id uuid",
-        """
-        select u.c, s.id as sink from {rows} join sinks s on s.name = u.sink cross join lateral (
-          select 1 from leases where name = u.lease and lease_id = u.lease_id for no key update) l""",
-        guards=True,
-    ),
-    #: Dead letters that are replayed.
-    "dg": Part(
-        "c int, sink text, run_id uuid, seq int",
-        """
-        select u.c from {rows} join sinks s on s.name = u.sink cross join lateral (
-          select 1 from dead_letters d where d.run_id = u.run_id and d.seq = u.seq and d.sink = s.id for update) d""",
-        guards=True,
-    ),
-    #: Runs that are no more, and must not be created again.
-    "gone": Part(
-        "c int, key text",
-        f"select u.c from {{rows}} where exists (select 1 from answers where command = '{TOMBSTONE}' and key = u.key)",
-        bars=True,
-    ),
-    #: All jobs of the runs that are woken or ended.
-    "wg": Part(
-        "run_id uuid",
-        """
-        select count(*) as n from {rows} cross join lateral (
-          select 1 from jobs where run_id = u.run_id and (select count(*) from rg) >= 0
-          order by stage, idx for no key update) j""",
-        first=True,
-    ),
-    # -- runs ---------------------------------------------------------------------------------------------------------
-    "runs_new": Part(
-        f"c int, {_RUN_TYPED}, event_count int",
-        f"""
-        insert into runs ({_RUN_INSERT})
-        select {RUN_COLUMNS}, case when {_WRITTEN} then event_count else 0 end from {{rows}} where {_OK}""",
-    ),
-    "tags_new": Part(
-        "c int, tag text, run_id uuid",
-        f"insert into run_tags (tag, run_id) select tag, run_id from {{rows}} where {_OK} on conflict do nothing",
-    ),
-    "runs_set": Part(
-        "c int, id uuid, revision int, status text, started_at bigint, finished_at bigint, output text, failure text,"
-        " cancel_reason text, events int",
-        f"""
-        update runs r set revision = coalesce(u.revision, r.revision), status = coalesce(u.status, r.status),
-          started_at = coalesce(u.started_at, r.started_at), finished_at = coalesce(u.finished_at, r.finished_at),
-          output = coalesce(u.output, r.output), failure = coalesce(u.failure, r.failure),
-          cancel_reason = coalesce(u.cancel_reason, r.cancel_reason),
-          event_count = r.event_count + case when {_WRITTEN} then u.events else 0 end
-        from {{rows}} where r.id = u.id and {_OK}""",
-    ),
-    # -- messages -----------------------------------------------------------------------------------------------------
-    "graphs_new": Part(
-        "c int, fingerprint text, shape text",
-        f"""
-        insert into graphs (fingerprint, shape) select distinct on (fingerprint) fingerprint, shape
-        from {{rows}} where {_OK} order by fingerprint, u.c on conflict do nothing""",
-    ),
-    "signals_new": Part(
-        "c int, run_id uuid, place int, id text, name text, payload text, sent_at bigint",
-        f"""
-        insert into signals (run_id, seq, id, name, payload, sent_at)
-        select u.run_id, u.place + coalesce((select max(s.seq) from signals s where s.run_id = u.run_id), 0),
-          u.id, u.name, u.payload, u.sent_at from {{rows}} where {_OK}""",
-    ),
-    "answers_new": Part(
-        "c int, command text, key text, request_hash text, result text",
-        f"""
-        insert into answers (command, key, request_hash, result, answered_at)
-        select command, key, request_hash, result, (select mainspring_now()) from {{rows}} where {_OK}""",
-    ),
-    # -- what has ended -----------------------------------------------------------------------------------------------
-    "stages_new": Part(
-        f"c int, {_typed(STAGE_COLUMNS)}",
-        f"insert into stages ({STAGE_COLUMNS}) select {STAGE_COLUMNS} from {{rows}} where {_OK}",
-    ),
-    "attempts_new": Part(
-        f"c int, {_typed(ATTEMPT_COLUMNS)}",
-        f"insert into attempts ({ATTEMPT_COLUMNS}) select {ATTEMPT_COLUMNS} from {{rows}} where {_OK}",
-    ),
-    # -- jobs ---------------------------------------------------------------------------------------------------------
-    "jobs_gone": Part(
-        "c int, run_id uuid, stage text, idx int",
-        f"delete from jobs j using {{rows}} where {_KEY} and {_OK} returning j.run_id, j.stage, j.idx",
-    ),
-    "jobs_moved": Part(
-        "c int, run_id uuid, stage text, idx int, to_stage text, to_idx int, route text, phase text,"
-        " available_at bigint, not_before bigint, attempt int, max_attempts int, input text, keep bool,"
-        " claimed_at bigint, polling text",
-        f"""
-        update jobs j set stage = u.to_stage, idx = u.to_idx, route = u.route, phase = u.phase,
-          available_at = u.available_at, announce_at = u.available_at + {UNHEARD},
-          not_before = u.not_before, attempt = u.attempt,
-          max_attempts = u.max_attempts, input = u.input, progress = null, polling = u.polling,
-          lease_id = case when u.keep then j.lease_id end, worker = case when u.keep then j.worker end,
-          lease_until = case when u.keep then j.lease_until end,
-          claimed_at = case when u.keep then coalesce(u.claimed_at, j.claimed_at) end
-        from {{rows}} where {_KEY} and {_OK}""",
-    ),
-    "jobs_new": Part(
-        f"c int, {_typed(JOB_COLUMNS)}",
-        f"""
-        insert into jobs ({JOB_COLUMNS}, announce_at) select {JOB_COLUMNS}, available_at + {UNHEARD}
-        from {{rows}} where {_OK}""",
-    ),
-    "jobs_freed": Part(
-        "c int, run_id uuid, stage text, n int, at bigint",
-        f"""
-        update jobs j set phase = '{JobPhase.READY.value}', available_at = f.at, announce_at = f.at + {UNHEARD} from (
-          select u.run_id, u.stage, p.idx, u.at from {{rows}} cross join lateral (
-            select idx from jobs where run_id = u.run_id and stage = u.stage and phase = '{JobPhase.PARKED.value}'
-            order by idx limit u.n) p where {_OK}) f
-        where j.run_id = f.run_id and j.stage = f.stage and j.idx = f.idx""",
-    ),
-    "jobs_told": Part(
-        "c int, run_id uuid, stage text, idx int, progress text",
-        f"update jobs j set progress = u.progress from {{rows}} where {_KEY} and {_OK}",
-    ),
-    #: Every job that is left of a run becomes an ended stage; what this batch deletes by key is not left.
-    "jobs_ended": Part(
-        "c int, run_id uuid, status text, at bigint",
-        f"""
-        delete from jobs j using {{rows}} where j.run_id = u.run_id and {_OK} and {_LEFT}
-        returning j.run_id, j.stage, j.idx, u.status, j.attempt, j.worker, j.claimed_at, u.at""",
-    ),
-    "jobs_woken": Part(
-        "c int, run_id uuid, at bigint, hurry bool",
-        f"""
-        update jobs j set wakes = j.wakes + 1,
-          announce_at = least(j.announce_at,
-            case when u.hurry then u.at else greatest(u.at, j.not_before) end + {UNHEARD}),
-          available_at = case when j.lease_id is not null then j.available_at
-            when u.hurry then least(j.available_at, u.at)
-            else least(j.available_at, greatest(u.at, j.not_before)) end,
-          not_before = case when u.hurry and j.lease_id is null then null else j.not_before end
-        from {{rows}} where j.run_id = u.run_id and {_OK}""",
-    ),
-    # -- the outbox ---------------------------------------------------------------------------------------------------
-    "events_new": Part(
-        "c int, run_id uuid, seq int, type text, at bigint, data text, n int",
-        f"""
-        insert into outbox (id, sink, run_id, seq, type, at, data)
-        select nextval('mainspring_events'), e.* from (
-          select s.id, u.run_id, coalesce(b.event_count, 0) + u.seq, u.type, u.at, u.data
-          from {{rows}} left join rg b on b.c = u.c and b.id = u.run_id cross join sinks s
-          where {_OK} and {is_among("s.types", "u.type")} order by u.n) e""",
-    ),
-    "events_gone": Part(
-        "c int, run_id uuid, first int, last int",
-        f"""
-        delete from outbox o using {{rows}} join og on og.c = u.c
-        where o.run_id = u.run_id and o.seq between u.first and u.last and o.sink = og.sink and {_OK}""",
-    ),
-    "events_late": Part(
-        "c int, run_id uuid, seq int, tries int, until bigint",
-        f"""
-        update outbox o set tries = u.tries, postponed_until = u.until from {{rows}} join og on og.c = u.c
-        where o.run_id = u.run_id and o.seq = u.seq and o.sink = og.sink and {_OK}""",
-    ),
-    "events_dead": Part(
-        "c int, run_id uuid, seq int, error text",
-        f"""
-        delete from outbox o using {{rows}} join og on og.c = u.c
-        where o.run_id = u.run_id and o.seq = u.seq and o.sink = og.sink and {_OK}
-        returning o.sink, o.run_id, o.seq, o.type, o.at, o.data, o.tries, u.error""",
-    ),
-    "letters_back": Part(
-        "c int, sink text, run_id uuid, seq int, discarded bool",
-        f"""
-        delete from dead_letters d using {{rows}} join sinks s on s.name = u.sink
-        where d.run_id = u.run_id and d.seq = u.seq and d.sink = s.id and {_OK}
-        returning d.sink, d.run_id, d.seq, d.type, d.at, d.data, u.discarded""",
-    ),
-}
-
-#: What follows a part that gives rows back.
-_AFTER = {
-    "jobs_ended": """
-        insert into stages (run_id, stage, idx, status, attempt, worker, started_at, finished_at)
-        select run_id, stage, idx, status, attempt, worker, claimed_at, at from jobs_ended""",
-    "events_dead": """
-        insert into dead_letters (sink, run_id, seq, type, at, data, tries, error, died_at)
-        select sink, run_id, seq, type, at, data, tries, error, (select mainspring_now()) from events_dead""",
-    "letters_back": f"""
-        insert into outbox (id, sink, run_id, seq, type, at, data)
-        select {OLD_PLACE}, sink, run_id, seq, type, at, data from letters_back l where not discarded""",
-}
-#: What stands in the texts instead, when a part that they look at is not there.
-_WITHOUT = {
-    "rg": {
-        "(select count(*) from rg) >= 0": "true",
-        "left join rg b on b.c = u.c and b.id = u.run_id": "cross join (select 0 as event_count) b",
-    },
-    "jobs_gone": {_LEFT: "true"},
-}
 _TOLD = frozenset({"runs_new", "runs_set"})
+_EVENTS_WRITTEN = "select exists (select 1 from sinks) as written"
 _ENTRIES = Part("c int, need int", "")
 
 
-def statement(batch: Mapping[str, list[Row]]) -> tuple[bytes, list[str]]:
+def statement(batch: Rows) -> tuple[bytes, Parameters]:
     """The text and the parameters that write a batch: its rows by part; ``entries`` says how many guards each needs."""
     parts = tuple(name for name in PARTS if batch.get(name))
-    parameters: list[str] = []
+    if len(batch["entries"]) == 1 and all(len(batch[name]) <= MOST_APART for name in parts):
+        return _alone(parts, batch)
+    parameters: Parameters = []
     for name in ("entries", *parts):
         part = _ENTRIES if name == "entries" else PARTS[name]
         for kind, column in zip(part.types, zip(*batch[name], strict=True), strict=True):
             parameters.append(_ARRAYS[kind](column))
-    return _text(parts), parameters
+    return _batch_text(parts), parameters
+
+
+def _alone(parts: tuple[str, ...], batch: Rows) -> tuple[bytes, Parameters]:
+    parameters: Parameters = [str(batch["entries"][0][1])]
+    for name in parts:
+        converted = _conversions(name)
+        for row in batch[name]:
+            for value, convert in zip(row, converted, strict=True):
+                if convert is not None:
+                    parameters.append(None if value is None else convert(value))
+    return _lone_text(tuple((name, len(batch[name])) for name in parts)), parameters
+
+
+@lru_cache(maxsize=len(PARTS))
+def _conversions(name: str) -> tuple[Callable[[Any], str] | None, ...]:
+    """Per column; None for the number of the Change, which is not sent."""
+    part = PARTS[name]
+    return tuple(None if column == "c" else _VALUES[kind] for column, kind in zip(part.names, part.types, strict=True))
 
 
 @lru_cache(maxsize=512)
-def _text(parts: tuple[str, ...]) -> bytes:
+def _batch_text(parts: tuple[str, ...]) -> bytes:
     number = 0
 
     def rows(part: Part) -> str:
@@ -336,43 +81,67 @@ def _text(parts: tuple[str, ...]) -> bytes:
         for kind in part.types:
             number += 1
             columns.append(f"unnest(${number}::{kind}[])")
-        return f"rows from ({', '.join(columns)}) as u({part.names})"
+        return f"rows from ({', '.join(columns)}) as u({', '.join(part.names)})"
 
     entries = rows(_ENTRIES)
-    texts_ = {name: PARTS[name].text.replace("{rows}", rows(PARTS[name])) for name in parts}
-    for name, instead in _WITHOUT.items():
-        if name not in texts_:
-            texts_ = {part: _replaced(text, instead) for part, text in texts_.items()}
-    pieces = [f"{name} as materialized ({texts_[name]})" for name in parts if PARTS[name].checks]
-    if _TOLD.intersection(parts):
-        pieces.append(f"ev as materialized ({_EVENTS_WRITTEN})")
-    pieces.append(f"ok as materialized ({_ok(entries, parts)})")
-    for name in parts:
-        if not PARTS[name].checks:
-            pieces.append(f"{name} as ({texts_[name]})")
-            if name in _AFTER:
-                pieces.append(f"{name}_after as ({_AFTER[name]})")
-    answer = f"select u.c from {entries} where u.c not in (select c from ok)"
-    return f"with {', '.join(pieces)} {answer}".encode()
-
-
-_EVENTS_WRITTEN = "select exists (select 1 from sinks) as written"
-
-
-def _replaced(text: str, instead: Mapping[str, str]) -> str:
-    for looked_at, other in instead.items():
-        text = text.replace(looked_at, other)
-    return text
-
-
-def _ok(entries: str, parts: Sequence[str]) -> str:
-    guards = [name for name in parts if PARTS[name].guards]
-    locked = "".join(f" and (select n from {name}) >= 0" for name in parts if PARTS[name].first)
-    locked += "".join(f" and u.c not in (select c from {name})" for name in parts if PARTS[name].bars)
-    if not guards:
-        return f"select u.c from {entries} where true{locked}"
-    found = " union all ".join(f"select c from {name}{' where must' * (name == 'rg')}" for name in guards)
-    return (
-        f"select u.c from {entries} left join (select c, count(*) as n from ({found}) g group by c) f using (c)"
-        f" where u.need = coalesce(f.n, 0){locked}"
+    given = {name: rows(PARTS[name]) for name in parts}
+    guards, others = _conditions(parts)
+    found = f" left join (select c, count(*) as n from ({guards}) g group by c) f using (c)" if guards else ""
+    ok = f"select u.c from {entries}{found} where {'u.need = coalesce(f.n, 0)' if guards else 'true'}{others}"
+    return _assembled(
+        given, ok, "u.c in (select c from ok)", f"select u.c from {entries} where u.c not in (select c from ok)"
     )
+
+
+@lru_cache(maxsize=512)
+def _lone_text(counts: tuple[tuple[str, int], ...]) -> bytes:
+    number = 1
+
+    def row(part: Part) -> str:
+        nonlocal number
+        values: list[str] = []
+        for name, kind in zip(part.names, part.types, strict=True):
+            number += name != "c"
+            values.append("0" if name == "c" else f"${number}::{kind}")
+        return ", ".join(values)
+
+    def rows(part: Part, count: int) -> str:
+        return f"(values {', '.join(f'({row(part)})' for _ in range(count))}) as u({', '.join(part.names)})"
+
+    given = {name: rows(PARTS[name], count) for name, count in counts}
+    guards, others = _conditions(tuple(given))
+    found = f"(select count(*) from ({guards}) g)" if guards else "0"
+    ok = f"select 0 as c from (values ({found})) as u(n) where u.n = $1::int{others.replace('u.c', '0')}"
+    return _assembled(given, ok, "exists (select 1 from ok)", "select 0 as c where not exists (select 1 from ok)")
+
+
+def _conditions(parts: Sequence[str]) -> tuple[str, str]:
+    """The guards that are found, and what else a Change must fulfil."""
+    guards = " union all ".join(
+        f"select c from {name}{' where must' * (name == 'rg')}" for name in parts if PARTS[name].guards
+    )
+    others = "".join(f" and (select n from {name}) >= 0" for name in parts if PARTS[name].first)
+    return guards, others + "".join(f" and u.c not in (select c from {name})" for name in parts if PARTS[name].bars)
+
+
+def _assembled(given: Mapping[str, str], ok: str, is_ok: str, answer: str) -> bytes:
+    """The statement of these parts: their rows, what is ``ok``, how a row asks for it, and what is answered."""
+    pieces: list[str] = []
+    writes: list[str] = []
+    for name, rows in given.items():
+        part = PARTS[name]
+        text = part.text.replace("{rows}", rows).replace("{ok}", is_ok)
+        for absent, instead in WITHOUT.items():
+            if absent not in given:
+                for looked_at, other in instead.items():
+                    text = text.replace(looked_at, other)
+        if part.checks:
+            pieces.append(f"{name} as materialized ({text})")
+            continue
+        writes.append(f"{name} as ({text})")
+        if name in AFTER:
+            writes.append(f"{name}_after as ({AFTER[name]})")
+    if _TOLD.intersection(given):
+        pieces.append(f"ev as materialized ({_EVENTS_WRITTEN})")
+    pieces.append(f"ok as materialized ({ok})")
+    return f"with {', '.join(pieces + writes)} {answer}".encode()

@@ -60,6 +60,7 @@ class Lane:
         self._location = location
         self._settings = settings
         self._connection: Connection | None = None
+        self._cursor: psycopg.AsyncCursor[Row] | None = None  #: of the connection; making one costs as much as asking
         self._busy = asyncio.Lock()
         self.closed = False
 
@@ -81,8 +82,12 @@ class Lane:
         pooled = self._location.pgbouncer
 
         async def once(connection: Connection) -> list[Row]:
-            cursor = await connection.execute(statement, parameters, prepare=not pooled)
-            return await cursor.fetchall() if cursor.description else []
+            cursor = self._cursor
+            if cursor is None:
+                cursor = self._cursor = connection.cursor()
+            await cursor.execute(statement, parameters, prepare=not pooled)
+            result = cursor.pgresult
+            return await cursor.fetchall() if result is not None and result.nfields else []
 
         return await self.work(once, transaction=pooled)
 
@@ -124,7 +129,7 @@ class Lane:
         """Let what is under way end, then close."""
         self.closed = True
         async with self._busy:
-            connection, self._connection = self._connection, None
+            connection, self._connection, self._cursor = self._connection, None, None
             if connection is not None:
                 await connection.close()
 
@@ -135,7 +140,7 @@ class Lane:
 
     def give_up(self) -> None:
         """Drop the connection; the next use opens another."""
-        connection, self._connection = self._connection, None
+        connection, self._connection, self._cursor = self._connection, None, None
         if connection is not None:
             connection.pgconn.finish()
 

@@ -13,7 +13,7 @@ from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait
 
 from mainspring.adapters.sql.committer import Verdict
 from mainspring.adapters.sql.postgres_batch import rows_of
-from mainspring.adapters.sql.postgres_commit import statement
+from mainspring.adapters.sql.postgres_commit import Parameters, statement
 from mainspring.adapters.sql.postgres_connections import COMMIT, Connections, LostError
 from mainspring.adapters.sql.postgres_errors import is_of_a_row, is_repeatable, translate
 from mainspring.adapters.sql.rows import Row
@@ -64,7 +64,7 @@ class Writer:
             return [None] * len(changes)
         return [StaleChange(_STALE) if c in refused else None for c in range(len(changes))]
 
-    async def _written(self, text: bytes, parameters: list[str]) -> frozenset[int]:
+    async def _written(self, text: bytes, parameters: Parameters) -> frozenset[int]:
         """The numbers of the refused ones."""
         ask = self._lane(COMMIT).ask
         rows: list[Row]

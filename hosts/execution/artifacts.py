@@ -40,7 +40,8 @@ class Shelf:
     def __init__(self, payloads: Payloads, run_id: RunId, owner: str, loop: AbstractEventLoop) -> None:
         """``owner``: the lease id of the attempt."""
         self._payloads = payloads
-        self._place = f"{quote(run_id, safe='')}/{quote(owner, safe='')}"
+        self._run_id = run_id
+        self._owner = owner
         self._loop = loop
         self._kept: dict[str, Artifact] = {}
         self._putting: dict[Task[None], str] = {}
@@ -57,7 +58,8 @@ class Shelf:
         """
         self._check(name, content, media_type)
         given = bytes(content)
-        key = BlobKey(f"{self._place}/{hashlib.sha256(given).hexdigest()}")
+        place = f"{quote(self._run_id, safe='')}/{quote(self._owner, safe='')}"
+        key = BlobKey(f"{place}/{hashlib.sha256(given).hexdigest()}")
         artifact = Artifact(name=name, blob=key, size=len(given), media_type=media_type)
         try:
             here = asyncio.get_running_loop() is self._loop

@@ -34,7 +34,7 @@ class Released:
     called: bool = True  #: whether the body was called at all
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, slots=False)
 class Work:
     """One attempt's place in the world."""
 
@@ -44,6 +44,7 @@ class Work:
     seat: Seat
     box: Box
     report: Report
+    loop: asyncio.AbstractEventLoop  #: on which it is made
 
 
 class Attempts:
@@ -57,7 +58,7 @@ class Attempts:
 
     async def make(self, work: Work) -> Outcome | Released:
         """Call the stage's body on its input; its encoded output, or why there is none."""
-        shelf = Shelf(self._payloads, work.run.id, work.seat.lease_id, asyncio.get_running_loop())
+        shelf = Shelf(self._payloads, work.run.id, work.seat.lease_id, work.loop)
         try:
             return await self._made(work, shelf)
         finally:

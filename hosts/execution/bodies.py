@@ -18,7 +18,7 @@ CANCELS = 3
 """How often a body that swallows cancellation is cancelled within its grace."""
 
 
-@attrs.frozen
+@attrs.frozen(slots=False)
 class Ended:
     """How a body ended: with a value, an error, or because it was told to (``stop``)."""
 
@@ -49,14 +49,15 @@ class Bodies:
 
         ``on_wait`` is called if the body does not end at once.
         """
-        told = _told_already(seat)
+        loop = asyncio.get_running_loop()
+        told = _told_already(seat, loop.time())
         if told is not None:
             return Ended(stop=told, called=False)
         try:
             awaitable = body()
         except BaseException as raised:  # noqa: BLE001  nothing a body raises may end the host
             return Ended(error=raised)
-        task = asyncio.get_running_loop().create_task(_guarded(awaitable))
+        task = loop.create_task(_guarded(awaitable))
         try:
             await asyncio.sleep(0)  # a body that awaits nothing has ended after this, and needs no timers
         except asyncio.CancelledError:  # the host itself is being torn down
@@ -76,7 +77,7 @@ class Bodies:
         self, seat: Seat, timeout: float, body: Callable[[], Any], on_wait: Callable[[], None]
     ) -> Ended:
         """Call a plain function in a thread; told to end it gets the grace, then the thread is left to it."""
-        told = _told_already(seat)
+        told = _told_already(seat, asyncio.get_running_loop().time())
         if told is not None:
             return Ended(stop=told, called=False)
         future = self._threads.run(body)
@@ -145,9 +146,9 @@ class Bodies:
             task.exception()
 
 
-def _told_already(seat: Seat) -> Stop | None:
+def _told_already(seat: Seat, moment: float) -> Stop | None:
     """Why the body must not be called at all: a lease that ran out meanwhile may be another worker's by now."""
-    if seat.until <= asyncio.get_running_loop().time():
+    if seat.until <= moment:
         seat.tell(Stop.LEASE_LOST)
     return seat.stop
 

@@ -121,7 +121,7 @@ class Executor:
         ``until``: when the lease runs out, on the loop's clock. ``keep`` is asked before each hand-over: whether to
         go on with the run's next stage under the same lease.
         """
-        run = lease.run
+        run, loop = lease.run, asyncio.get_running_loop()  # once: to find it costs a system call
         served = self._registry.by_fingerprint(run.workflow, run.version, run.fingerprint)
         if served is None:
             await self.release(lease.job)
@@ -132,9 +132,9 @@ class Executor:
             with self.live.join(lease.job, lease.lease_id, until) as seat:
                 job: Job | None = lease.job
                 while job is not None:
-                    seat.turn_to(job, asyncio.get_running_loop().time())
-                    report = self._reports.open(job)
-                    work = Work(run=run, job=job, served=served, seat=seat, box=box, report=report)
+                    seat.turn_to(job, loop.time())
+                    report = self._reports.open(job, loop)
+                    work = Work(run=run, job=job, served=served, seat=seat, box=box, report=report, loop=loop)
                     job, word = await (self._attempt if self._observer is None else self._watched)(work, keep)
         finally:
             self._mailboxes.close(box)
@@ -165,7 +165,7 @@ class Executor:
             if outcome.reason is Stop.SHUTDOWN or not outcome.called:  # the store may think the lease is still ours
                 await self.release(job)
             return None, str(outcome.reason)
-        goes_on = keep() and work.seat.until > asyncio.get_running_loop().time()
+        goes_on = keep() and work.seat.until > work.loop.time()
         command = FinishAttempt(job=job, plan=plan, outcome=outcome, keep=goes_on, started_told=started_told)
         work.seat.recording = True
         if watch is not None:

@@ -105,6 +105,6 @@ class Reports:
         self._every = timing.progress_every.total_seconds()
         self._start_after = timing.start_told_after.total_seconds()
 
-    def open(self, job: Job) -> Report:
+    def open(self, job: Job, loop: AbstractEventLoop) -> Report:
         """Begin reporting on an attempt."""
-        return Report(job, self._dispatcher, self._every, self._start_after, asyncio.get_running_loop())
+        return Report(job, self._dispatcher, self._every, self._start_after, loop)

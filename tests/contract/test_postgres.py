@@ -11,11 +11,17 @@ import psycopg
 import pytest
 
 from mainspring.adapters.memory import ManualClock
+from mainspring.adapters.sql import postgres_commit
 from mainspring.adapters.sql.moments import to_micros
 from mainspring.adapters.sql.postgres import open_postgres
+from mainspring.ports.contracts.commit_gates import CommitGatesContract
+from mainspring.ports.contracts.commit_guards import CommitGuardsContract
+from mainspring.ports.contracts.commit_writes import CommitWritesContract
 from mainspring.ports.contracts.job_transport import JobTransportContract
+from mainspring.ports.contracts.outbox_store import OutboxStoreContract
 from mainspring.ports.contracts.persistence import PersistenceContract
 from mainspring.ports.contracts.run_feed import RunFeedContract
+from mainspring.ports.contracts.wakes import WakesContract
 from mainspring.ports.contracts.world import SteerableClock
 from mainspring.ports.job_transport import JobTransport, RunFeed
 from mainspring.ports.persistence import Persistence
@@ -73,6 +79,26 @@ class OnAServer:
 # One end of many, one row per stage, tokens that grow, numbers without gaps, one run per key, leases checked.
 @pytest.mark.promise(2, 4, 5, 7, 8, 9, 12, 13)
 class TestPostgresPersistence(OnAServer, PersistenceContract):
+    def new_clock(self) -> SteerableClock:
+        return StoreTime(self.connection)
+
+    async def open(self, clock: SteerableClock) -> Persistence:
+        return self.opened()[0]
+
+    async def second(self, clock: SteerableClock) -> Persistence:
+        return self.opened()[0]
+
+
+# A Change that is alone travels value by value, several travel in arrays: here single ones travel in arrays, too.
+
+
+class TestPostgresBatches(
+    OnAServer, CommitGuardsContract, CommitGatesContract, CommitWritesContract, WakesContract, OutboxStoreContract
+):
+    @pytest.fixture(autouse=True)
+    def _in_arrays(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(postgres_commit, "MOST_APART", 0)
+
     def new_clock(self) -> SteerableClock:
         return StoreTime(self.connection)
 

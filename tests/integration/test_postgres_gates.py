@@ -96,6 +96,19 @@ def test_a_batch_probes_keys_and_scans_nothing(filled: str, push: dict[str, str]
 
 
 @pushed
+@pytest.mark.parametrize("name", sorted(BATCHES))
+def test_a_change_that_is_alone_probes_keys_and_scans_nothing(filled: str, push: dict[str, str], name: str) -> None:
+    for change in BATCHES[name](filled)[:2]:
+        text, parameters = statement(rows_of([change]))
+        found = plan(filled, push, text, *parameters)
+        assert found.nodes[0]["Actual Rows"] == 0, "the Change was refused: the plan is not that of a write"
+        assert found.scans(BIG) == []
+        assert "jobs_leased" not in found.bitmaps()
+        assert found.discarded() <= 10
+        assert found.buffers <= 300
+
+
+@pushed
 def test_reads_of_a_run_probe_keys(filled: str, push: dict[str, str]) -> None:
     one = run_id(5)
     reads: list[tuple[bytes, tuple[Any, ...], int]] = [

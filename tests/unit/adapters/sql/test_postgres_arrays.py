@@ -30,7 +30,7 @@ def read(literal: str) -> list[str | None]:
         else:
             end = body.find(",", place)
             end = len(body) if end < 0 else end
-            word = body[place:end]
+            word = body[place:end].strip()  # the server passes over blanks between words
             assert not set(word) & set('"\\{}')
             found.append(None if word == "NULL" else word)
             place = end

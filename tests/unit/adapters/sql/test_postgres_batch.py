@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mainspring.adapters.sql.postgres_batch import rows_of, uses
-from mainspring.adapters.sql.postgres_commit import PARTS, statement
+from mainspring.adapters.sql.postgres_commit import MOST_APART, statement
+from mainspring.adapters.sql.postgres_parts import PARTS
 from mainspring.ports.batches import fits
 from mainspring.ports.change import Change, EndJobs, JobMove, LeaseGuard, RunGuard, RunPatch, UnleasedGuard, Wake
-from mainspring.ports.errors import PortError
+from mainspring.ports.errors import InvalidValueError, PortError
 from mainspring.ports.names import Fingerprint, LeaseId, Route, RunId, SignalId, StageId
 from mainspring.ports.records import EventDraft, Graph, JobKey, Signal, StageStatus
 from tests.unit.adapters.sql.moments import NOW
@@ -141,16 +142,33 @@ FULL = Change(
 
 
 def test_a_text_has_a_parameter_for_each_column_and_no_other() -> None:
-    for changes in ([FULL], [Change()], [wake(1)], [FULL, signal(2, "a")], [Change(leases=(lease(1),))]):
+    lone = ([FULL], [Change()], [wake(1)], [Change(leases=(lease(1),))], [signal(2, "a")])
+    for changes in (*lone, [FULL, signal(2, "a")], [wake(1), wake(2)]):
         text, parameters = statement(rows_of(changes))
         asked = {int(number) for number in re.findall(rb"\$(\d+)", text)}
         assert asked == set(range(1, len(parameters) + 1))
 
 
-def test_a_text_depends_on_which_parts_there_are_and_not_on_what_they_hold() -> None:
-    other = attrs.evolve(FULL, events=(event(1), event(1)))
-    texts = {statement(rows_of(batch))[0] for batch in ([FULL], [other], [FULL, attrs.evolve(FULL)])}
+def test_the_text_of_a_batch_depends_on_which_parts_there_are_and_not_on_what_they_hold() -> None:
+    told = attrs.evolve(FULL, events=(event(1), event(1)))
+    texts = {statement(rows_of(batch))[0] for batch in ([FULL, FULL], [FULL, told, told], [told] * 9)}
     assert len(texts) == 1
+
+
+def test_a_change_that_is_alone_travels_value_by_value_unless_it_has_many_rows() -> None:
+    def told(events: int) -> tuple[bytes, list[str | None]]:
+        return statement(rows_of([attrs.evolve(FULL, events=(event(1),) * events)]))
+
+    assert all(b"unnest" not in told(count)[0] for count in range(1, MOST_APART + 1))
+    assert b"unnest" in told(MOST_APART + 1)[0]
+    assert len({told(count)[0] for count in range(MOST_APART + 1, 20)}) == 1
+    assert run_id(1) in told(1)[1]
+
+
+def test_what_is_no_id_is_refused_before_it_travels() -> None:
+    for length in (0, 35, 37):
+        with pytest.raises(InvalidValueError):
+            statement(rows_of([Change(run=RunPatch(run_id=RunId("x" * length), revision=0))]))
 
 
 @pytest.mark.fault("S3")
@@ -158,9 +176,10 @@ def test_no_value_stands_in_a_text() -> None:
     hostile = "'; drop table runs; --"
     move_there = attrs.evolve(move(1), stage=StageId(hostile), route=Route(hostile))
     change = attrs.evolve(FULL, job_moves=(move_there,), events=(attrs.evolve(event(1), data=hostile),))
-    text, parameters = statement(rows_of([change]))
-    assert b"drop table" not in text
-    assert any(hostile in parameter for parameter in parameters)
+    for batch in ([change], [change, FULL]):
+        text, parameters = statement(rows_of(batch))
+        assert b"drop table" not in text
+        assert any(hostile in parameter for parameter in parameters if parameter is not None)
 
 
 def test_every_part_locks_before_it_writes_and_writes_only_what_passed() -> None:
@@ -168,7 +187,7 @@ def test_every_part_locks_before_it_writes_and_writes_only_what_passed() -> None
         if part.checks:
             assert re.search(r"insert|delete from|update \w+ \w+ set", part.text) is None, name
         else:
-            assert "u.c in (select c from ok)" in part.text, name
+            assert "{ok}" in part.text, name
 
 
 def test_every_guard_that_locks_locks_row_by_row_in_the_order_of_its_parameters() -> None:
@@ -186,7 +205,8 @@ def test_a_part_that_looks_at_another_does_without_it_where_it_is_not_there() ->
         ]
         if not changes:
             continue
-        text = statement(rows_of(changes))[0].decode()
-        for part in ("rg", "lg", "wg", "jobs_gone"):
-            if f"from {part}" in text or f"join {part}" in text:
-                assert f"{part} as " in text
+        for batch in (changes, [*changes, Change()]):
+            text = statement(rows_of(batch))[0].decode()
+            for part in ("rg", "lg", "wg", "jobs_gone"):
+                if f"from {part}" in text or f"join {part}" in text:
+                    assert f"{part} as " in text
