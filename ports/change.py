@@ -196,7 +196,8 @@ class Change:
     attempts: tuple[AttemptRecord, ...] = ()
     job_deletes: tuple[JobKey, ...] = ()
     job_moves: tuple[JobMove, ...] = ()
-    jobs: tuple[Job, ...] = ()  #: inserted
+    #: inserted; one that is leased is so for ``lease_until - claimed_at`` from the store's time on
+    jobs: tuple[Job, ...] = ()
     unpark: tuple[Unpark, ...] = ()
     progress: Progress | None = None
     end_jobs: EndJobs | None = None

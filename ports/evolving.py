@@ -5,6 +5,7 @@ Records are large and change at every step of a run: ``attrs.evolve`` was a tent
 Imported by decisions, and by stores that keep records.
 """
 
+from datetime import datetime
 from typing import Any, TypeVar
 
 from mainspring.ports.change import RunPatch
@@ -21,3 +22,10 @@ def evolved(record: R, **changes: Any) -> R:
     fields.update(record.__dict__)
     fields.update(changes)
     return made
+
+
+def leased_from(job: Job, now: datetime) -> Job:
+    """A job that is inserted leased: its lease is as long as it was meant to be, from the store's time on."""
+    if job.lease_until is None or job.claimed_at is None:
+        return job
+    return evolved(job, lease_until=now + (job.lease_until - job.claimed_at))

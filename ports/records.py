@@ -175,7 +175,7 @@ class Job:
     attempt: int = 0  #: attempts begun, counted at the claim
     max_attempts: int = 1
     wakes: int = 0  #: wake-ups so far; a suspension holds only if the body saw them all
-    token: int = 0  #: fencing token of the newest claim
+    token: int = 0  #: fencing token of the newest claim; 1 for a job that was made leased, claims give greater ones
     lease_id: LeaseId | None = None
     worker: WorkerId | None = None
     lease_until: datetime | None = None

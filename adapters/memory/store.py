@@ -57,7 +57,7 @@ class Counters:
     """What a run has counted so far; never goes back, though its rows may go."""
 
     events: int = 0  #: the number of its newest event
-    token: int = 0  #: the greatest fencing token any of its jobs ever had
+    token: int = 1  #: the greatest fencing token any of its jobs ever had; the first is kept for a job made leased
     signals: int = 0  #: the order of arrival of its newest signal
 
 

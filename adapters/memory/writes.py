@@ -14,7 +14,7 @@ from mainspring.adapters.memory.store import Buried, Counters, MemoryStore, stag
 from mainspring.adapters.memory.tables import Transaction
 from mainspring.ports.change import Change, JobMove, RunPatch, Wake
 from mainspring.ports.errors import PortError
-from mainspring.ports.evolving import evolved
+from mainspring.ports.evolving import evolved, leased_from
 from mainspring.ports.records import Event, Job, JobKey, JobPhase, StageRecord
 from mainspring.ports.sinks import DeadLetter
 
@@ -123,7 +123,8 @@ def moved(job: Job, move: JobMove) -> Job:
 
 def jobs_created(store: MemoryStore, change: Change, transaction: Transaction) -> None:
     """New jobs."""
-    for job in change.jobs:
+    for given in change.jobs:
+        job = leased_from(given, store.clock.now())
         transaction.insert(store.jobs, job.key, job)
         store.remember_token(transaction, job)
 

@@ -85,6 +85,10 @@ _RUN_TYPED = _typed(RUN_COLUMNS).replace("id text", "id uuid", 1)
 
 _LEFT = "not exists (select 1 from jobs_gone g where g.run_id = j.run_id and g.stage = j.stage and g.idx = j.idx)"
 
+_LEASED_FROM_NOW = JOB_COLUMNS.replace(
+    "lease_until", "case when lease_until is not null then (select mainspring_now()) + lease_until - claimed_at end"
+)
+
 PARTS: dict[str, Part] = {
     # -- guards, and the locks of what is written without one ---------------------------------------------------------
     "rg": Part(
@@ -209,7 +213,7 @@ PARTS: dict[str, Part] = {
     "jobs_new": Part(
         f"c int, {_typed(JOB_COLUMNS)}",
         f"""
-        insert into jobs ({JOB_COLUMNS}, announce_at) select {JOB_COLUMNS}, available_at + {UNHEARD}
+        insert into jobs ({JOB_COLUMNS}, announce_at) select {_LEASED_FROM_NOW}, available_at + {UNHEARD}
         from {{rows}} where {_OK}""",
     ),
     "jobs_freed": Part(

@@ -9,13 +9,14 @@ from collections.abc import Sequence
 
 from mainspring.adapters.sql import sqlite_statements as sql
 from mainspring.adapters.sql.committer import Verdict
-from mainspring.adapters.sql.moments import to_micros
+from mainspring.adapters.sql.moments import from_micros, to_micros
 from mainspring.adapters.sql.outbox import relay_lease, stretches
 from mainspring.adapters.sql.rows import attempt_row, failure_text, job_row, move_row, run_row, stage_row
 from mainspring.adapters.sql.sqlite_errors import is_store_failure
 from mainspring.adapters.sql.sqlite_transaction import Transaction
 from mainspring.ports.change import Change, OutboxSettlement, RunPatch
 from mainspring.ports.errors import PortError, StaleChange
+from mainspring.ports.evolving import leased_from
 from mainspring.ports.names import SinkName
 from mainspring.ports.records import EventDraft, Run
 
@@ -189,7 +190,8 @@ def _write_jobs(tx: Transaction, change: Change) -> None:
         if execute(sql.JOB_HAND_OVER if move.keep_lease else sql.JOB_MOVE, move_row(move)).rowcount != 1:
             raise PortError(f"there is no job {move.key} to move; guard the move by its lease or as unleased")
     if change.jobs:
-        tx.executemany(sql.JOB_INSERT, map(job_row, change.jobs))
+        now = from_micros(tx.now)
+        tx.executemany(sql.JOB_INSERT, [job_row(leased_from(job, now)) for job in change.jobs])
     for unpark in change.unpark:
         execute(sql.JOBS_UNPARK, (to_micros(unpark.at), unpark.run_id, unpark.stage, unpark.count))
     progress, end = change.progress, change.end_jobs

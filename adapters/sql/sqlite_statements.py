@@ -157,7 +157,7 @@ JOB_LEASE = f"""
 update jobs set lease_id = ?, worker = ?, token = ?, lease_until = ?, claimed_at = ?, attempt = ? where {_JOB}"""  # noqa: S608
 #: Fencing tokens come from one counter for the whole store, so they grow within every run.
 TOKENS_TAKE = """
-insert into counters (name, value) values (?1, ?2) on conflict (name) do update set value = value + ?2"""
+insert into counters (name, value) values (?1, ?2 + 1) on conflict (name) do update set value = value + ?2"""
 TOKENS_READ = "select value from counters where name = ?"
 JOB_HELD = f"select wakes, lease_id from jobs where {_JOB}"  # noqa: S608
 JOB_EXTEND = f"update jobs set lease_until = ? where {_JOB}"  # noqa: S608

@@ -4,8 +4,8 @@ A claim under way is never abandoned: its rows are worked off, or given back whe
 """
 
 import asyncio
-from asyncio import Task
-from collections.abc import Sequence
+from asyncio import AbstractEventLoop, Task
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 
 import structlog
@@ -15,8 +15,9 @@ from mainspring.hosts.execution.parts import Parts
 from mainspring.hosts.execution.registry import WorkflowRegistry
 from mainspring.hosts.node_worker.settings import WorkerSettings
 from mainspring.hosts.node_worker.waiting import BackOff, Bell, either, unless, within
+from mainspring.kernel.commands.run_create import RunCreated, Taker
 from mainspring.ports.errors import MainspringError, PortError
-from mainspring.ports.names import WorkerId
+from mainspring.ports.names import Route, WorkerId
 from mainspring.ports.records import Hint, JobKey, Lease
 
 logger = structlog.get_logger("mainspring.worker")
@@ -62,6 +63,8 @@ class Claiming:
         self._settings = settings
         self._worker = worker
         self._stopping = stopping
+        self._asked = 0  #: slots that claims under way may fill
+        self._promised = 0  #: slots that are kept for runs being started in this process
         self._passed_due: datetime | None = None  #: since when something is due that could not be claimed
         self._passed_over = 0  #: how often it could not, one time after the other
         self._more_wait = False  #: the newest claim got all that it asked for
@@ -79,7 +82,7 @@ class Claiming:
         claims = True  #: there may be something to claim
         while not self._stopping.is_set():
             self.slot_free.clear()
-            free = self._settings.concurrency - len(self.running)
+            free = self._free
             if free <= 0 or self.fenced:
                 await either(self.slot_free, self._stopping)
                 continue
@@ -108,6 +111,11 @@ class Claiming:
                     continue
             claims = await self._wait_for_work(claimed=claims)
 
+    @property
+    def _free(self) -> int:
+        """Slots that nobody works in, and none is kept for."""
+        return self._settings.concurrency - len(self.running) - self._promised
+
     def _check_stuck(self) -> None:
         if self._executor.stuck >= self._settings.max_stuck:
             msg = f"{self._executor.stuck} bodies would not end; draining and exiting"
@@ -118,20 +126,64 @@ class Claiming:
         length = self._settings.timing.lease
         loop = asyncio.get_running_loop()
         began = loop.time()
-        leases = await self._parts.store.claim(
-            self._registry.routes(), limit=limit, length=length, worker=self._worker, only=only
-        )
+        self._asked += limit
+        try:
+            leases = await self._parts.store.claim(
+                self._registry.routes(), limit=limit, length=length, worker=self._worker, only=only
+            )
+        finally:
+            self._asked -= limit
         if self._stopping.is_set():
             await asyncio.gather(*(self._executor.release(lease.job) for lease in leases))
             return []
         if self._parts.observer is not None:
             self._parts.observer.claimed(leases, loop.time() - began)
-        until = began + length.total_seconds()
         for lease in leases:
-            task = loop.create_task(self._work(lease, until), name=f"attempt {lease.job.run_id}/{lease.job.stage}")
-            self.running[task] = None
-            task.add_done_callback(self._done)
+            self._begin(lease, began + length.total_seconds(), loop)
         return leases
+
+    def _begin(self, lease: Lease, until: float, loop: AbstractEventLoop) -> None:
+        task = loop.create_task(self._work(lease, until), name=f"attempt {lease.job.run_id}/{lease.job.stage}")
+        self.running[task] = None
+        task.add_done_callback(self._done)
+
+    def has_room(self, route: Route) -> bool:
+        """Whether a run of this route may begin here at once: no other job is known to wait for the slot."""
+        able = self.answered and not self.fenced and not self._stopping.is_set() and route in self._registry.routes()
+        return able and not self._more_wait and self._free > self._asked
+
+    async def start(self, create: Callable[[Taker], Awaitable[RunCreated]]) -> RunCreated:
+        """Have a run made whose first job is leased to this worker, and begin to work on it. Ask ``has_room`` first.
+
+        Whoever waits may stop waiting: what was made is begun all the same.
+
+        Raises: as ``create`` does.
+        """
+        self._promised += 1
+        starting = asyncio.get_running_loop().create_task(self._start(create))
+        starting.add_done_callback(self._started)
+        return await asyncio.shield(starting)
+
+    async def _start(self, create: Callable[[Taker], Awaitable[RunCreated]]) -> RunCreated:
+        length, loop = self._settings.timing.lease, asyncio.get_running_loop()
+        began = loop.time()
+        taker = Taker(worker=self._worker, lease_id=self._parts.ids.new_lease_id(), length=length)
+        created = await create(taker)
+        lease = created.lease
+        if lease is not None:
+            if self._stopping.is_set():
+                await self._executor.release(lease.job)
+                return created
+            if self._parts.observer is not None:
+                self._parts.observer.claimed([lease], loop.time() - began)
+            self._begin(lease, began + length.total_seconds(), loop)
+        return created
+
+    def _started(self, starting: "Task[RunCreated]") -> None:
+        self._promised -= 1
+        if not starting.cancelled():
+            starting.exception()  # told to whoever waits, if anybody does
+        self.slot_free.set()
 
     async def _work(self, lease: Lease, until: float) -> None:
         loop = asyncio.get_running_loop()
@@ -149,7 +201,7 @@ class Claiming:
 
     def _done(self, task: "Task[None]") -> None:
         self.running.pop(task, None)
-        if self._settings.concurrency - len(self.running) >= self._wanted:
+        if self._free >= self._wanted:
             self.slot_free.set()
 
     async def _wait_for_work(self, *, claimed: bool) -> bool:

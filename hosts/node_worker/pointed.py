@@ -61,7 +61,7 @@ class PointedClaiming(Claiming):
 
     @property
     def _free(self) -> int:
-        return self._settings.concurrency - len(self.running) - sum(self._early.values())
+        return super()._free - sum(self._early.values())
 
     async def _receive_and_take(self) -> None:
         pause = BackOff(self._parts.ids.random())

@@ -5,7 +5,7 @@ A part of upkeep that raises is tried again with back-off; a loop that ends take
 
 import asyncio
 from asyncio import Event, Task
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from datetime import timedelta
 from typing import Any
 
@@ -21,9 +21,10 @@ from mainspring.hosts.node_worker.heartbeat import CLOCK_PATIENCE, Heartbeat
 from mainspring.hosts.node_worker.pointed import PointedClaiming
 from mainspring.hosts.node_worker.settings import WorkerSettings
 from mainspring.hosts.node_worker.waiting import BackOff, Bell, unless, within
+from mainspring.kernel.commands.run_create import RunCreated, Taker
 from mainspring.kernel.outlets import register
 from mainspring.ports.errors import MainspringError, PortError
-from mainspring.ports.names import RunId, WorkerId
+from mainspring.ports.names import Route, RunId, WorkerId
 
 logger = structlog.get_logger("mainspring.worker")
 
@@ -135,6 +136,13 @@ class Worker:
     def replan(self) -> None:
         """This process made a job that is due later: do not sleep past that moment."""
         self._claiming.replan.set()
+
+    async def start(self, route: Route, create: Callable[[Taker | None], Awaitable[RunCreated]]) -> RunCreated:
+        """Have a run of the route made; begin it at once, leased to this worker, if a slot is free.
+
+        Raises: as ``create`` does.
+        """
+        return await (self._claiming.start(create) if self._claiming.has_room(route) else create(None))
 
     def cancelling(self, run_id: RunId) -> None:
         """This process cancelled the run: tell its attempts here at once."""

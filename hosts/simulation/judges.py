@@ -56,11 +56,13 @@ class Judges(Books):
         self.expect(mine, "{} was not given its element", key)
 
     def _leased(self, key: JobKey, before: Job | None, after: Job, lease: LeaseId) -> None:
-        """A lease that is new was given out in time, to one process, under a newer token."""
+        """A lease that is new was given out in time, to one process, under a newer token; or with the run itself."""
         if lease in self._holders:
             return
         life = current_life()
         self._holders[lease] = "" if life is None else life.name
+        if before is None:
+            self._world.counts["run begun where it was started"] += 1
         held = before is not None and before.lease_id is not None
         self.expect(not held, "{}: a lease was taken over while the row was leased", key)
         newest = self._tokens[key.run_id]
@@ -68,8 +70,8 @@ class Judges(Books):
         self._tokens[key.run_id] = max(newest, after.token)
         self._attempt_counted(key, before, after)
         now = self._world.time.newest
-        ready = before is not None and before.phase is JobPhase.READY
-        due = ready and before is not None and before.available_at is not None and before.available_at <= now
+        row, moment = (before, now) if before is not None else (after, after.claimed_at or now)  # it may be made leased
+        due = row.phase is JobPhase.READY and row.available_at is not None and row.available_at <= moment
         self.expect(due, "{} was claimed before it was due", key)
         run = self.runs.get(key.run_id)
         early = run is not None and run.start_at is not None and run.start_at > now
@@ -77,7 +79,7 @@ class Judges(Books):
         self.expect(told or not early, "{} was claimed before its run was to start", key)
 
     def _attempt_counted(self, key: JobKey, before: Job | None, after: Job) -> None:
-        counted = before is not None and after.attempt == before.attempt + 1
+        counted = after.attempt == (0 if before is None else before.attempt) + 1
         self.expect(counted, "{}: a claim did not count its attempt", key)
 
     def _lease_ended(self, key: JobKey, before: Job, net: Net) -> None:

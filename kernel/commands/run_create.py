@@ -5,7 +5,7 @@ Guards: unique run id, unique (workflow, key). Nothing is read before the first 
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import ClassVar
 
@@ -18,11 +18,24 @@ from mainspring.kernel.plan import Plan
 from mainspring.kernel.transitions import RUN, RunEvent, step
 from mainspring.ports.change import Change
 from mainspring.ports.errors import ConflictError
-from mainspring.ports.names import Payload, RunId
+from mainspring.ports.evolving import evolved
+from mainspring.ports.names import LeaseId, Payload, RunId, WorkerId
 from mainspring.ports.persistence import RunStore
-from mainspring.ports.records import EventDraft, Graph, JobKey, JobPhase, Run, RunState, RunStatus
+from mainspring.ports.records import EventDraft, Graph, Job, JobKey, JobPhase, Lease, Run, RunState, RunStatus
 
 MAX_KEY_LENGTH = 512
+
+
+@attrs.frozen(kw_only=True)
+class Taker:
+    """A worker beside the caller that has a slot free: the run's first job is made leased to it.
+
+    Only a run without a moment to wait for, with one job, is taken; nobody is told of that job or has to claim it.
+    """
+
+    worker: WorkerId
+    lease_id: LeaseId
+    length: timedelta
 
 
 @attrs.frozen(kw_only=True)
@@ -31,6 +44,7 @@ class RunCreated:
 
     run: Run
     created: bool
+    lease: Lease | None = None  #: the taker's, on the run's first job
     due: tuple[JobKey, ...] = ()  #: jobs that this command made claimable …
     due_at: datetime | None = None  #: … from this moment on; None: at once
 
@@ -51,6 +65,7 @@ class CreateRun(Command[RunCreated]):
     metadata: Payload | None = None
     start_at: datetime | None = None
     timeout: timedelta | None = None  #: None: the workflow's
+    taker: Taker | None = None
     run_id: RunId | None = None  #: chosen beforehand when the input lies in a blob named after it
     #: of input and config as they were asked for; None: they are hashed as they are given here
     content_hash: str | None = None
@@ -89,20 +104,41 @@ def decide(command: CreateRun, state: Run | None, facts: Facts) -> Decision[RunC
             )
             raise ConflictError(msg)
         mine = state.id == (command.run_id or facts.run_id)
-        return Decision(RunCreated(run=state, created=mine, due=()))
+        if not mine or state.revision:
+            return Decision(RunCreated(run=state, created=mine))
+        jobs = initial_state(RunState(run=state, stages={}), command.plan, facts.now, command.elements).jobs
+        return Decision(RunCreated(run=state, created=True, lease=_lease(command, state, jobs, facts)))
     run = _new_run(command, hashed, facts)
     begun = initial_state(RunState(run=run, stages={}), command.plan, facts.now, command.elements)
     run, events = begun_run(run, begun, facts)
-    ready = tuple(job.key for job in begun.jobs if job.phase is JobPhase.READY)
+    lease = _lease(command, run, begun.jobs, facts)
+    ready = () if lease is not None else tuple(job.key for job in begun.jobs if job.phase is JobPhase.READY)
     due_at = None if run.start_at is None or run.start_at <= facts.now else run.start_at
     change = Change(
         create=run,
         graph=Graph(fingerprint=command.plan.fingerprint, shape=command.plan.shape),
         stages=begun.empty,
-        jobs=begun.jobs,
+        jobs=begun.jobs if lease is None else (lease.job,),
         events=events,
     )
-    return Decision(RunCreated(run=run, created=True, due=ready, due_at=due_at), change)
+    return Decision(RunCreated(run=run, created=True, lease=lease, due=ready, due_at=due_at), change)
+
+
+def _lease(command: CreateRun, run: Run, jobs: Sequence[Job], facts: Facts) -> Lease | None:
+    """The taker's lease on the run's first job; the same in every try of a dispatch."""
+    taker = command.taker
+    if taker is None or len(jobs) != 1 or run.start_at is not None:  # whether it is due is for the store's clock to say
+        return None
+    job = evolved(
+        jobs[0],
+        attempt=1,
+        token=1,
+        lease_id=taker.lease_id,
+        worker=taker.worker,
+        lease_until=facts.now + taker.length,
+        claimed_at=facts.now,
+    )
+    return Lease(job=job, run=run)
 
 
 def _new_run(command: CreateRun, hashed: str, facts: Facts) -> Run:

@@ -51,7 +51,7 @@ as 'select (extract(epoch from clock_timestamp()) * 1000000)::bigint'"""
 def upgrade() -> None:
     if op.get_context().dialect.name == "postgresql":
         op.execute(_NOW)
-        op.execute("create sequence mainspring_tokens cache 1")
+        op.execute("create sequence mainspring_tokens start 2 cache 1")  # 1: of a job that is made leased
         op.execute("create sequence mainspring_events cache 1")
     _runs()
     _stages()

@@ -106,6 +106,25 @@ class CommitWritesContract(PersistenceSuite):
         assert stored.lease_until == lease.job.lease_until
         assert (stored.claimed_at, stored.wakes, stored.token) == (began, 1, lease.job.token)
 
+    async def test_a_job_may_be_made_leased_for_a_length_that_counts_from_the_stores_time_on(self) -> None:
+        world = await self.world()
+        run = await world.created()
+        ahead = world.clock.now() + SECOND * 3600  # whoever made it has another clock
+        mine = world.lease_id()
+        fields = {"lease_id": mine, "worker": WORKER, "attempt": 1, "token": 1, "claimed_at": ahead}
+        made = await world.added(run, lease_until=ahead + SECOND * 7, **fields)
+        stored = await world.stored(made)
+        assert stored == attrs.evolve(made, lease_until=world.clock.now() + SECOND * 7)
+        assert await world.claimed() == []
+        assert await world.other.expired_leases(10) == []
+        world.clock.advance(SECOND * 8)
+        (expired,) = await world.other.expired_leases(10)
+        assert expired.job == stored
+        guard = LeaseGuard(key=made.key, lease_id=mine)
+        await world.store.commit(Change(leases=(guard,), job_moves=(released(made, attempt=1),)))
+        lease = await world.leased(made)
+        assert (lease.job.attempt, lease.job.token > 1) == (2, True)
+
     async def test_a_job_may_be_blocked_and_is_not_claimable_then(self) -> None:
         world = await self.world()
         run, job = await world.with_job()

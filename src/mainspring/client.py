@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Iterable, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
@@ -18,7 +19,7 @@ from mainspring.hosts.node_worker.worker import Worker
 from mainspring.kernel.advance import group
 from mainspring.kernel.commands.common import require_run
 from mainspring.kernel.commands.run_cancel import CancelRun
-from mainspring.kernel.commands.run_create import RunCreated
+from mainspring.kernel.commands.run_create import RunCreated, Taker
 from mainspring.kernel.commands.run_signal import SignalRun
 from mainspring.kernel.decision import Command
 from mainspring.kernel.definition import Workflow
@@ -50,7 +51,9 @@ MOST_SHOWN = 20
 """So many artifacts are named by an error."""
 
 BATCH = 500
-"""Starts of ``start_many`` that are under way at once."""
+"""Starts of ``start_many`` that are handed in together."""
+
+_Starting = asyncio.Future[list[RunCreated | BaseException]]
 
 
 @attrs.frozen(kw_only=True)
@@ -89,7 +92,18 @@ class Client:
         command = await self._requests.create(served, value, options)
         if trace is not None:
             command = attrs.evolve(command, config=with_trace(command.config, trace))
-        created = await self._dispatcher.dispatch(command)
+        worker = self._worker
+        if worker is None:
+            created = await self._dispatcher.dispatch(command)
+        else:
+
+            async def create(taker: Taker | None) -> RunCreated:
+                made = await self._dispatcher.dispatch(attrs.evolve(command, taker=taker))
+                if made.lease is not None:
+                    self.results.begun(made.run.id)  # before it can end
+                return made
+
+            created = await worker.start(served.plan.route, create)
         await self._announce([created])
         return RunHandle(self, created.run.id, created=created.created)
 
@@ -115,20 +129,36 @@ class Client:
             return await self._start_all(checked, trace)
 
     async def _start_all(self, checked: Checked, trace: str | None) -> list[RunHandle[Any]]:
+        """One batch is decided while the one before is being written: two are under way at most."""
         handles: list[RunHandle[Any]] = []
         total = len(checked.texts)
-        for begin in range(0, total, BATCH):
-            commands = await self._requests.commands(checked, range(begin, min(begin + BATCH, total)))
-            if trace is not None:
-                commands = [attrs.evolve(one, config=with_trace(one.config, trace)) for one in commands]
-            answers = await asyncio.gather(*map(self._dispatcher.dispatch, commands), return_exceptions=True)
-            created = [answer for answer in answers if isinstance(answer, RunCreated)]
-            await self._announce(created)
-            for answer in answers:
-                if isinstance(answer, BaseException):
-                    raise answer
-            handles += [RunHandle(self, one.run.id, created=one.created) for one in created]
-        return handles
+        under_way: _Starting | None = None
+        try:
+            for begin in range(0, total, BATCH):
+                commands = await self._requests.commands(checked, range(begin, min(begin + BATCH, total)))
+                if trace is not None:
+                    commands = [attrs.evolve(one, config=with_trace(one.config, trace)) for one in commands]
+                starting = asyncio.gather(*map(self._dispatcher.dispatch, commands), return_exceptions=True)
+                earlier, under_way = under_way, starting
+                await asyncio.sleep(0)  # all are decided now, and handed in
+                if earlier is not None:
+                    handles += await self._begun(earlier)
+        except Exception:
+            if under_way is not None:  # what is on its way is not left alone; the first failure is told
+                with suppress(Exception):
+                    await self._begun(under_way)
+            raise
+        return handles if under_way is None else handles + await self._begun(under_way)
+
+    async def _begun(self, starting: _Starting) -> list[RunHandle[Any]]:
+        """The handles of a batch. What was created is told of, also if others were not."""
+        answers = await starting
+        created = [answer for answer in answers if isinstance(answer, RunCreated)]
+        await self._announce(created)
+        for answer in answers:
+            if isinstance(answer, BaseException):
+                raise answer
+        return [RunHandle(self, one.run.id, created=one.created) for one in created]
 
     async def run(self, run_id: RunId) -> Run:
         """The run's record."""

@@ -20,6 +20,9 @@ SAFETY_POLL = timedelta(seconds=1)
 
 CHUNK = 500
 
+KEPT = 200
+"""Runs begun here of which it is remembered that their end will be told, or how they ended."""
+
 
 class Results:
     """Tells waiters when their runs have ended: at once for runs this process ended, by the feed for others."""
@@ -29,15 +32,26 @@ class Results:
         self._feed = feed
         self._waiters: dict[RunId, dict[Future[Run], None]] = {}  # in order of their coming
         self._ended_here: dict[RunId, None] = {}
+        self._begun: dict[RunId, Run | None] = {}  #: runs whose end will be told here, with it if nobody waited yet
         self._news = Event()
         self._somebody = Event()  #: somebody waits
         self._joined = Event()  #: somebody waits whom the feed was not asked about
         self._watchers: tuple[Task[None], ...] = ()
         self._closed: MainspringError | None = None
 
+    def begun(self, run_id: RunId) -> None:
+        """A worker here began the run as it was started: who waits for it needs not look whether it has ended."""
+        self._begun[run_id] = None
+        if len(self._begun) > KEPT:
+            del self._begun[next(iter(self._begun))]
+
     def ended(self, run_id: RunId, run: Run | None = None) -> None:
         """This process recorded the run's end; ``run`` is the record, if it is at hand."""
         if run_id not in self._waiters:
+            if run is None:
+                self._begun.pop(run_id, None)
+            elif run_id in self._begun:
+                self._begun[run_id] = run
             return
         if run is not None:
             self._tell(run)
@@ -53,6 +67,9 @@ class Results:
         """
         if self._closed is not None:
             raise self._closed
+        is_begun = run_id in self._begun
+        if (over := self._begun.pop(run_id, None)) is not None:
+            return over
         loop = asyncio.get_running_loop()
         future: Future[Run] = loop.create_future()
         self._waiters.setdefault(run_id, {})[future] = None
@@ -61,7 +78,8 @@ class Results:
         try:
             if not self._watchers:
                 self._watchers = (loop.create_task(self._watch_here()), loop.create_task(self._watch_feed()))
-            await self._look([run_id])
+            if not is_begun:
+                await self._look([run_id])
             return await future
         finally:
             self._leave(run_id, future)
@@ -100,7 +118,8 @@ class Results:
 
     async def _watch_feed(self) -> None:
         loop = asyncio.get_running_loop()
-        look_at = 0.0  #: the moment of the next look, however many join meanwhile
+        #: the moment of the next look, however many join meanwhile
+        look_at = loop.time() + SAFETY_POLL.total_seconds()
         while True:
             if not self._somebody.is_set():
                 await self._somebody.wait()
@@ -135,7 +154,7 @@ class Results:
 
     async def _look(self, run_ids: Collection[RunId]) -> bool:
         """Tell who waits for those that have ended; False if the store could not be asked."""
-        ids = [run_id for run_id in run_ids if run_id in self._waiters]
+        ids = [run_id for run_id in run_ids if not all(future.done() for future in self._waiters.get(run_id, ()))]
         for start in range(0, len(ids), CHUNK):
             try:
                 found = await self._store.finished(ids[start : start + CHUNK])

@@ -136,7 +136,7 @@ async def test_a_write_that_fails_in_the_middle_is_taken_back_whole(world: World
     with pytest.raises(PortError, match="has a row"):
         await world.store.commit(clash)
     assert await world.everything() == before
-    assert (await world.leased(job)).job.token == 1
+    assert (await world.leased(job)).job.token == 2
     await world.store.commit(Change(run=patch, signals=(world.signal(run),), events=(world.event(run),)))
     assert [signal.seq for signal in await world.store.inbox(run.id)] == [1]
     assert [event.seq for event in await world.store.unpublished(10)] == [1]

@@ -53,6 +53,7 @@ SOMETIMES: Mapping[str, tuple[str, ...]] = {
     "process killed by a body": ("process killed by a body",),
     "worker stopped in order": ("worker stopped in order",),
     "act of a client beside a worker, in one process": ("act of an engine",),
+    "run begun where it was started": ("run begun where it was started",),
     "answers lost in the dark": ("answers lost in the dark",),
     "blob written": ("blob written",),
     "blob collected": ("blob collected",),

@@ -236,7 +236,7 @@ async def test_jobs_are_told_in_the_order_in_which_a_claim_took_them(both: Both)
     await both.finish(MAP, one, Failed(failure=BOOM))
     both.clock.advance(timedelta(minutes=5))
     await both.claim(MAP, limit=2)
-    assert [(written.key.index, written.after.token) for written in both.last] == [(1, 4), (0, 5)]
+    assert [(written.key.index, written.after.token) for written in both.last] == [(1, 5), (0, 6)]
 
 
 async def test_a_job_is_told_as_gone_from_its_old_place_and_as_new_at_the_next_though_it_stood_there(

@@ -6,10 +6,10 @@ from typing import Any
 import attrs
 import pytest
 
-from mainspring.kernel.commands.run_create import decide, request_hash
+from mainspring.kernel.commands.run_create import Taker, decide, request_hash
 from mainspring.ports.errors import ConflictError
-from mainspring.ports.names import Payload, RunId
-from mainspring.ports.records import RunStatus
+from mainspring.ports.names import LeaseId, Payload, RunId, WorkerId
+from mainspring.ports.records import Lease, RunStatus
 from tests.kernel_records import FACTS, NOW, RUN_ID, SECOND, create, plan, run, stage, types, written
 
 OTHER_RUN = RunId("019a0000-0000-7000-8000-00000000ffff")
@@ -74,6 +74,40 @@ def test_a_start_that_meets_its_own_row_created_it() -> None:
     there = run(request_hash=request_hash(create()))
     decision = decide(create(), there, FACTS)
     assert (decision.change, decision.result.created) == (None, True)
+
+
+TAKER = Taker(worker=WorkerId("here"), lease_id=LeaseId("00000000-0000-4000-8000-000000000001"), length=30 * SECOND)
+
+
+def test_a_run_started_beside_a_free_worker_has_its_first_job_leased_to_it_and_tells_nobody_of_it() -> None:
+    decision = decide(create(taker=TAKER), None, FACTS)
+    assert decision.change is not None
+    (job,) = decision.change.jobs
+    assert decision.result.lease == Lease(job=job, run=decision.result.run)
+    assert decision.result.due == ()
+    assert (job.lease_id, job.worker, job.lease_until) == (TAKER.lease_id, TAKER.worker, NOW + TAKER.length)
+    assert (job.attempt, job.token, job.claimed_at) == (1, 1, NOW)
+    assert written(decision.change) == {"create", "graph", "jobs", "events"}
+
+
+@pytest.mark.fault(5)
+def test_a_start_that_meets_its_own_row_finds_the_lease_it_made_unless_the_run_has_moved_on() -> None:
+    made = decide(create(taker=TAKER), None, FACTS).result
+    assert decide(create(taker=TAKER), made.run, FACTS).result == made
+    moved = attrs.evolve(made.run, revision=1)
+    assert decide(create(taker=TAKER), moved, FACTS).result.lease is None
+
+
+def test_nobody_takes_what_begins_later_begins_with_several_jobs_or_was_started_by_others() -> None:
+    later = create(start_at=NOW, taker=TAKER)
+    many = create(plan(stage("a"), stage("b")), taker=TAKER)
+    for command in (later, many):
+        decision = decide(command, None, FACTS)
+        assert decision.result.lease is None
+        assert len(decision.result.due) == len(decision.change.jobs if decision.change else ())
+        assert all(job.lease_id is None for job in (decision.change.jobs if decision.change else ()))
+    theirs = run(id=OTHER_RUN, key="k", request_hash=request_hash(create(key="k")))
+    assert decide(create(key="k", taker=TAKER), theirs, FACTS).result.lease is None
 
 
 @pytest.mark.fault(93)
