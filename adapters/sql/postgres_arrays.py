@@ -15,7 +15,10 @@ _ID_LENGTH = 36
 
 def numbers(values: Sequence[int | None]) -> str:
     """Integers and truth values. A list's own text is what the server reads, but for its brackets and its ``None``."""
-    return "{" + repr(list(values))[1:-1].replace("None", "NULL") + "}"
+    text = repr(list(values))
+    if "<" in text:  # members of an enumeration
+        text = repr([value if value is None else int(value) for value in values])
+    return "{" + text[1:-1].replace("None", "NULL") + "}"
 
 
 def ids(values: Sequence[str | None]) -> str:

@@ -29,8 +29,15 @@ _ARRAYS: dict[str, Callable[[Sequence[Any]], str]] = {
     "uuid": ids,
     "text": texts,
 }
-#: How a value that is not null travels; all as texts of no type, so that one statement serves them all.
-_VALUES: dict[str, Callable[[Any], str]] = {"int": str, "bigint": str, "bool": str, "uuid": one_id, "text": str}
+#: How a value that is not null travels; all as texts of no type, so that one statement serves them all. (What else is
+#: a text, a member of an enumeration say, travels as the text it is.)
+_VALUES: dict[str, Callable[[Any], str]] = {
+    "int": int.__repr__,
+    "bigint": int.__repr__,
+    "bool": str,
+    "uuid": one_id,
+    "text": str.__str__,
+}
 
 MOST_APART = 4
 """A Change with more rows in one part travels as a batch: each count of rows is a text, and a plan, of its own."""

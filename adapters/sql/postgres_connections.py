@@ -47,6 +47,8 @@ _NETWORK = {
 }
 _PREPARED = 1000  # statements kept prepared: as many as there are shapes of batches
 _TRIES = 5
+_MANY = 100
+"""A cursor keeps what it was last answered: one that was answered with more rows than these is let go."""
 
 
 class LostError(UnavailableError):
@@ -87,7 +89,10 @@ class Lane:
                 cursor = self._cursor = connection.cursor()
             await cursor.execute(statement, parameters, prepare=not pooled)
             result = cursor.pgresult
-            return await cursor.fetchall() if result is not None and result.nfields else []
+            rows = await cursor.fetchall() if result is not None and result.nfields else []
+            if len(rows) > _MANY:
+                self._cursor = None
+            return rows
 
         return await self.work(once, transaction=pooled)
 

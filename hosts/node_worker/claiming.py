@@ -6,6 +6,7 @@ A claim under way is never abandoned: its rows are worked off, or given back whe
 import asyncio
 from asyncio import AbstractEventLoop, Task
 from collections.abc import Awaitable, Callable, Sequence
+from contextvars import copy_context
 from datetime import datetime, timedelta
 
 import structlog
@@ -64,7 +65,9 @@ class Claiming:
         self._worker = worker
         self._stopping = stopping
         self._asked = 0  #: slots that claims under way may fill
-        self._promised = 0  #: slots that are kept for runs being started in this process
+        #: runs that are being made to be begun here; each keeps a slot
+        self.starting: dict[Task[RunCreated], None] = {}
+        self._context = copy_context()  #: in which attempts are made: not that of whoever starts a run here
         self._passed_due: datetime | None = None  #: since when something is due that could not be claimed
         self._passed_over = 0  #: how often it could not, one time after the other
         self._more_wait = False  #: the newest claim got all that it asked for
@@ -80,18 +83,20 @@ class Claiming:
         handful = max(1, self._settings.concurrency // HANDFUL)
         pause = BackOff(self._parts.ids.random())
         claims = True  #: there may be something to claim
+        rested = False
         while not self._stopping.is_set():
             self.slot_free.clear()
             free = self._free
             if free <= 0 or self.fenced:
                 await either(self.slot_free, self._stopping)
                 continue
-            if self._more_wait and free < handful:
-                self._more_wait = False
+            if self._more_wait and free < handful and not rested:
+                rested = True
                 self._wanted = handful
                 await within(self.slot_free, MOMENT.total_seconds())
                 self._wanted = 1
                 continue
+            rested = False
             self._check_stuck()
             if claims:
                 limit = min(free, share)
@@ -114,7 +119,7 @@ class Claiming:
     @property
     def _free(self) -> int:
         """Slots that nobody works in, and none is kept for."""
-        return self._settings.concurrency - len(self.running) - self._promised
+        return self._settings.concurrency - len(self.running) - len(self.starting)
 
     def _check_stuck(self) -> None:
         if self._executor.stuck >= self._settings.max_stuck:
@@ -143,7 +148,8 @@ class Claiming:
         return leases
 
     def _begin(self, lease: Lease, until: float, loop: AbstractEventLoop) -> None:
-        task = loop.create_task(self._work(lease, until), name=f"attempt {lease.job.run_id}/{lease.job.stage}")
+        name = f"attempt {lease.job.run_id}/{lease.job.stage}"
+        task = loop.create_task(self._work(lease, until), name=name, context=self._context.copy())
         self.running[task] = None
         task.add_done_callback(self._done)
 
@@ -159,8 +165,8 @@ class Claiming:
 
         Raises: as ``create`` does.
         """
-        self._promised += 1
-        starting = asyncio.get_running_loop().create_task(self._start(create))
+        starting = asyncio.get_running_loop().create_task(self._start(create), name="run begun here")
+        self.starting[starting] = None
         starting.add_done_callback(self._started)
         return await asyncio.shield(starting)
 
@@ -180,10 +186,11 @@ class Claiming:
         return created
 
     def _started(self, starting: "Task[RunCreated]") -> None:
-        self._promised -= 1
+        del self.starting[starting]
         if not starting.cancelled():
             starting.exception()  # told to whoever waits, if anybody does
-        self.slot_free.set()
+        if self._free >= self._wanted:
+            self.slot_free.set()
 
     async def _work(self, lease: Lease, until: float) -> None:
         loop = asyncio.get_running_loop()

@@ -16,6 +16,7 @@ from mainspring.hosts.node_worker.claiming import Claiming
 from mainspring.hosts.node_worker.waiting import BackOff, either, unless, within
 from mainspring.hosts.upkeep import announcer
 from mainspring.ports.errors import PortError
+from mainspring.ports.names import Route
 from mainspring.ports.records import Hint, JobKey
 
 logger = structlog.get_logger("mainspring.worker")
@@ -62,6 +63,10 @@ class PointedClaiming(Claiming):
     @property
     def _free(self) -> int:
         return super()._free - sum(self._early.values())
+
+    def has_room(self, route: Route) -> bool:  # noqa: ARG002
+        """Never: every free slot is promised to the messages that are being asked for."""
+        return False
 
     async def _receive_and_take(self) -> None:
         pause = BackOff(self._parts.ids.random())

@@ -185,7 +185,7 @@ class Worker:
             hurry.cancel()
         for seat in self.executor.live:
             seat.tell(Stop.SHUTDOWN)
-        last = [*running, claiming]
+        last = [*running, claiming, *self._claiming.starting]
         await asyncio.wait(last, timeout=timing.cancel_grace.total_seconds() + 1.0)
         logger.info("worker_stopped", worker=self.id, left=len(running))
 

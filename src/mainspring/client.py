@@ -143,6 +143,12 @@ class Client:
                 await asyncio.sleep(0)  # all are decided now, and handed in
                 if earlier is not None:
                     handles += await self._begun(earlier)
+        except asyncio.CancelledError:
+            if under_way is not None:
+                under_way.cancel()
+                with suppress(asyncio.CancelledError):
+                    await under_way
+            raise
         except Exception:
             if under_way is not None:  # what is on its way is not left alone; the first failure is told
                 with suppress(Exception):
@@ -307,9 +313,10 @@ class Client:
         waiting = asyncio.ensure_future(self.results.wait(run_id))
         try:
             done, _ = await asyncio.wait([waiting], timeout=0.2)
-            if not done and await self._parts.store.run(run_id) is None:
-                msg = f"no run {run_id}"
-                raise NotFoundError(msg)
+            if not done:
+                run = require_run(await self._parts.store.run(run_id), run_id)
+                if run.status in TERMINAL_RUN_STATUSES:  # begun here, it may have ended elsewhere
+                    return run
             return await waiting
         finally:
             waiting.cancel()

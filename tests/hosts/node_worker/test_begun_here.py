@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from datetime import timedelta
 from typing import Any
 
@@ -18,13 +19,14 @@ from mainspring.hosts.node_worker.settings import WorkerSettings
 from mainspring.hosts.node_worker.worker import Worker
 from mainspring.ports.change import Change
 from mainspring.ports.errors import UnavailableError, UnknownOutcomeError
-from mainspring.ports.names import RunId
-from mainspring.ports.records import JobKey, Lease, Run, RunStatus
+from mainspring.ports.names import Route, RunId
+from mainspring.ports.records import JobKey, Lease, Run, RunFilter, RunStatus
 from mainspring.requests import StartOptions
 from mainspring.results import SAFETY_POLL
 from tests.hosts.parts import Bench, bench
 
 SOON = 10.0
+request: ContextVar[str] = ContextVar("request", default="")
 TIMING = Timing(safety_poll=timedelta(seconds=60), shutdown_grace=timedelta(seconds=5))
 
 
@@ -32,6 +34,7 @@ TIMING = Timing(safety_poll=timedelta(seconds=60), shutdown_grace=timedelta(seco
 async def held(ctx: Context, name: str) -> str:
     """Ends when the test says so."""
     seen.tokens.append(ctx.fencing_token)
+    seen.requests.append(request.get())
     seen.at_once = max(seen.at_once, len(seen.tokens) - seen.ended)
     await seen.go.wait()
     seen.ended += 1
@@ -44,6 +47,7 @@ class Seen:
     def __init__(self) -> None:
         self.go = asyncio.Event()
         self.tokens: list[int] = []
+        self.requests: list[str] = []
         self.at_once = 0
         self.ended = 0
 
@@ -96,6 +100,11 @@ class Place:
     store: Watched
     worker: Worker
     client: Client
+    running: asyncio.Task[None]
+
+    @property
+    def route(self) -> Route:
+        return held.plan.route
 
     async def start(self, name: str = "x", **options: Any) -> RunHandle[str]:
         return await self.client.start(held, name, StartOptions(**options))
@@ -125,7 +134,7 @@ async def place(concurrency: int = 4) -> AsyncGenerator[Place]:
         try:
             while worker.trouble is not None:
                 await asyncio.sleep(0)
-            yield Place(world, store, worker, client)
+            yield Place(world, store, worker, client, running)
         finally:
             seen.go.set()
             worker.stop()
@@ -233,6 +242,43 @@ async def test_what_was_made_for_a_worker_that_stops_meanwhile_is_given_back() -
         (job,) = await here.store.jobs(handle.id)
         assert (job.lease_id, job.attempt) == (None, 0)
         assert (await here.client.run(handle.id)).status is RunStatus.PENDING
+
+
+async def test_a_worker_does_not_end_before_what_was_made_for_it_is_given_back() -> None:
+    async with place() as here:
+        here.store.open.clear()
+        starting = asyncio.create_task(here.start())
+        await asyncio.sleep(0)
+        starting.cancel()  # nobody waits for it any more
+        here.worker.stop()
+        await asyncio.sleep(0.01)
+        assert not here.running.done()
+        here.store.open.set()
+        await here.running
+        (run,) = (await here.client.runs(RunFilter())).runs
+        (job,) = await here.store.jobs(run.id)
+        assert (job.lease_id, job.attempt) == (None, 0)
+
+
+async def test_a_body_sees_the_workers_context_and_not_that_of_whoever_started_its_run() -> None:
+    async with place() as here:
+        mine = request.set("of the starter")
+        seen.go.set()
+        assert await (await here.start("context")).result() == "context"
+        request.reset(mine)
+        assert seen.requests == [""]
+
+
+async def test_a_slot_that_a_claim_may_fill_is_not_taken() -> None:
+    async with place(concurrency=2) as here:
+        claiming = here.worker._claiming  # pyright: ignore[reportPrivateUsage]
+        assert claiming.has_room(here.route)
+        claiming._asked = 2  # pyright: ignore[reportPrivateUsage]  as while a claim is under way
+        assert not claiming.has_room(here.route)
+        claiming._asked, claiming._more_wait = 0, True  # pyright: ignore[reportPrivateUsage]  older jobs wait
+        assert not claiming.has_room(here.route)
+        claiming._more_wait = False  # pyright: ignore[reportPrivateUsage]
+        assert not claiming.has_room(Route("nobody's"))
 
 
 async def test_a_worker_that_is_fenced_takes_nothing() -> None:

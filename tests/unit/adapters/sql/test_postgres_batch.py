@@ -2,6 +2,7 @@
 
 import itertools
 import re
+from enum import Enum, IntEnum
 
 import attrs
 import pytest
@@ -163,6 +164,31 @@ def test_a_change_that_is_alone_travels_value_by_value_unless_it_has_many_rows()
     assert b"unnest" in told(MOST_APART + 1)[0]
     assert len({told(count)[0] for count in range(MOST_APART + 1, 20)}) == 1
     assert run_id(1) in told(1)[1]
+
+
+class Word(str, Enum):  # noqa: UP042  what StrEnum does better
+    """A text whose ``str()`` is another."""
+
+    GREEN = "green"
+
+
+def test_a_member_of_an_enumeration_travels_as_the_text_and_the_number_it_is() -> None:
+    sent = signal(1, Word.GREEN)
+    for batch in ([sent], [sent, FULL]):
+        told = " ".join(parameter or "" for parameter in statement(rows_of(batch))[1])
+        assert "green" in told
+        assert "Word" not in told
+    tries = attrs.evolve(FULL, job_moves=(attrs.evolve(move(1), max_attempts=Tries.MANY),))
+    for batch in ([tries], [tries, FULL]):
+        told = " ".join(parameter or "" for parameter in statement(rows_of(batch))[1])
+        assert "777" in told
+        assert "Tries" not in told
+
+
+class Tries(IntEnum):
+    """A number whose ``repr()`` is none."""
+
+    MANY = 777
 
 
 def test_what_is_no_id_is_refused_before_it_travels() -> None:
