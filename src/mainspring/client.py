@@ -1,13 +1,11 @@
 """The client: start runs, look at them, wait for them. Knows no adapter; ``engine`` gives it the parts."""
 
 import asyncio
-from collections.abc import Awaitable, Iterable, Sequence
-from contextlib import suppress
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
 from typing import Any, TypeVar
 
 import attrs
-import structlog
 
 from mainspring.errors import InvalidValueError, NotFoundError, Problem, RunCancelledError, RunFailedError
 from mainspring.handles import RunHandle, StageArtifact
@@ -19,29 +17,26 @@ from mainspring.hosts.node_worker.worker import Worker
 from mainspring.kernel.advance import group
 from mainspring.kernel.commands.common import require_run
 from mainspring.kernel.commands.run_cancel import CancelRun
-from mainspring.kernel.commands.run_create import RunCreated, Taker
+from mainspring.kernel.commands.run_create import RunCreated
 from mainspring.kernel.commands.run_signal import SignalRun
 from mainspring.kernel.decision import Command
 from mainspring.kernel.definition import Workflow
 from mainspring.kernel.dispatcher import Dispatcher
-from mainspring.ports.errors import MainspringError
+from mainspring.ports.errors import PortError
 from mainspring.ports.names import Payload, RunId, SignalId, StageId, WorkflowId
 from mainspring.ports.records import (
     TERMINAL_RUN_STATUSES,
     Artifact,
-    Pointer,
     Run,
     RunFilter,
     RunStatus,
     StageRecord,
     StageStatus,
 )
-from mainspring.ports.trace import with_trace
-from mainspring.requests import Checked, Requests, StartOptions, check_options, check_texts
+from mainspring.requests import Requests, StartOptions, check_texts
 from mainspring.reruns import Reruns
 from mainspring.results import Results
-
-logger = structlog.get_logger("mainspring.client")
+from mainspring.starting import Starter, hint
 
 I = TypeVar("I")  # noqa: E741  input, as in Stage[I, O]
 O = TypeVar("O")  # noqa: E741
@@ -50,10 +45,8 @@ R = TypeVar("R")
 MOST_SHOWN = 20
 """So many artifacts are named by an error."""
 
-BATCH = 500
-"""Starts of ``start_many`` that are handed in together."""
-
-_Starting = asyncio.Future[list[RunCreated | BaseException]]
+FIRST_LOOK, LAST_LOOK = timedelta(seconds=0.2), timedelta(minutes=5)
+"""How long to wait for a run before it is looked up, and the longest pause between two such looks."""
 
 
 @attrs.frozen(kw_only=True)
@@ -76,36 +69,14 @@ class Client:
         self._dispatcher = dispatcher
         self._worker = worker
         self._payloads = Payloads(parts.codec, parts.blobs, parts.limits)
-        self._requests = Requests(self._payloads, parts.ids)
         self._reruns = Reruns(parts, registry, self._payloads)
         self.results = Results(parts.store, parts.feed)
+        requests = Requests(self._payloads, parts.ids)
+        self._starter = Starter(parts, dispatcher, requests, worker, self.results)
 
     async def start(self, workflow: Workflow[I, O] | str, value: I, options: StartOptions) -> RunHandle[O]:
         """Start one run; see ``Mainspring.start``."""
-        served, observer = self._served(workflow), self._parts.observer
-        if observer is None:
-            return await self._start(served, value, options, None)
-        with observer.starting(served.plan.workflow, 1) as trace:
-            return await self._start(served, value, options, trace)
-
-    async def _start(self, served: Served, value: Any, options: StartOptions, trace: str | None) -> RunHandle[Any]:
-        command = await self._requests.create(served, value, options)
-        if trace is not None:
-            command = attrs.evolve(command, config=with_trace(command.config, trace))
-        worker = self._worker
-        if worker is None:
-            created = await self._dispatcher.dispatch(command)
-        else:
-
-            async def create(taker: Taker | None) -> RunCreated:
-                made = await self._dispatcher.dispatch(attrs.evolve(command, taker=taker))
-                if made.lease is not None:
-                    self.results.begun(made.run.id)  # before it can end
-                return made
-
-            created = await worker.start(served.plan.route, create)
-        await self._announce([created])
-        return RunHandle(self, created.run.id, created=created.created)
+        return self._handle(await self._starter.start(self._served(workflow), value, options))
 
     async def start_many(
         self,
@@ -115,56 +86,10 @@ class Client:
         options: StartOptions,
     ) -> list[RunHandle[O]]:
         """Start many runs; see ``Mainspring.start_many``."""
-        inputs = list(values)
-        if keys is not None and len(keys) != len(inputs):
-            subject = "keys of a start of many"
-            raise InvalidValueError(subject, (Problem("$", f"expected {len(inputs)}, found {len(keys)}"),))
-        served = self._served(workflow)
-        check_options(options)
-        checked = self._requests.checked(served, inputs, keys, options)
-        observer = self._parts.observer
-        if observer is None:
-            return await self._start_all(checked, None)
-        with observer.starting(served.plan.workflow, len(inputs)) as trace:
-            return await self._start_all(checked, trace)
-
-    async def _start_all(self, checked: Checked, trace: str | None) -> list[RunHandle[Any]]:
-        """One batch is decided while the one before is being written: two are under way at most."""
-        handles: list[RunHandle[Any]] = []
-        total = len(checked.texts)
-        under_way: _Starting | None = None
-        try:
-            for begin in range(0, total, BATCH):
-                commands = await self._requests.commands(checked, range(begin, min(begin + BATCH, total)))
-                if trace is not None:
-                    commands = [attrs.evolve(one, config=with_trace(one.config, trace)) for one in commands]
-                starting = asyncio.gather(*map(self._dispatcher.dispatch, commands), return_exceptions=True)
-                earlier, under_way = under_way, starting
-                await asyncio.sleep(0)  # all are decided now, and handed in
-                if earlier is not None:
-                    handles += await self._begun(earlier)
-        except asyncio.CancelledError:
-            if under_way is not None:
-                under_way.cancel()
-                with suppress(asyncio.CancelledError):
-                    await under_way
-            raise
-        except Exception:
-            if under_way is not None:  # what is on its way is not left alone; the first failure is told
-                with suppress(Exception):
-                    await self._begun(under_way)
-            raise
-        return handles if under_way is None else handles + await self._begun(under_way)
-
-    async def _begun(self, starting: _Starting) -> list[RunHandle[Any]]:
-        """The handles of a batch. What was created is told of, also if others were not."""
-        answers = await starting
-        created = [answer for answer in answers if isinstance(answer, RunCreated)]
-        await self._announce(created)
-        for answer in answers:
-            if isinstance(answer, BaseException):
-                raise answer
-        return [RunHandle(self, one.run.id, created=one.created) for one in created]
+        return [
+            self._handle(created)
+            for created in await self._starter.start_many(self._served(workflow), values, keys, options)
+        ]
 
     async def run(self, run_id: RunId) -> Run:
         """The run's record."""
@@ -228,7 +153,7 @@ class Client:
         cancelled = await self._dispatch(run_id, command)
         if cancelled.status in TERMINAL_RUN_STATUSES:
             self.results.ended(run_id)
-            await _hint(self._parts.feed.ended([run_id]))
+            await hint(self._parts.feed.ended([run_id]))
         elif self._worker is not None:
             self._worker.cancelling(run_id)
         return cancelled.status
@@ -278,8 +203,8 @@ class Client:
         self, run_id: RunId, from_stage: StageId | None, key: str | None, trace: str | None
     ) -> RunHandle[Any]:
         created = await self._dispatcher.dispatch(await self._reruns.command(run_id, from_stage, key, trace))
-        await self._announce([created])
-        return RunHandle(self, created.run.id, created=created.created)
+        await self._starter.announce([created])
+        return self._handle(created)
 
     def handle(self, run_id: str) -> RunHandle[Any]:
         """A handle on a run by its id."""
@@ -290,19 +215,8 @@ class Client:
             return self._registry.workflow(WorkflowId(workflow))
         return self._registry.of(workflow)
 
-    async def _announce(self, created: Iterable[RunCreated]) -> None:
-        now: list[Pointer] = []
-        later: dict[datetime, list[Pointer]] = {}
-        for one in created:
-            if one.created:
-                pointers = now if one.due_at is None else later.setdefault(one.due_at, [])
-                pointers += map(Pointer.to, one.due)
-        if now:
-            await _hint(self._parts.transport.send(now))
-        for moment, pointers in later.items():
-            await _hint(self._parts.transport.send(pointers, moment - self._parts.clock.now()))
-        if later and self._worker is not None:
-            self._worker.replan()
+    def _handle(self, created: RunCreated) -> RunHandle[Any]:
+        return RunHandle(self, created.run.id, created=created.created)
 
     async def _dispatch(self, run_id: RunId, command: Command[R]) -> R:
         if self._worker is None:
@@ -310,13 +224,20 @@ class Client:
         return await self._worker.executor.dispatch(run_id, command)
 
     async def _ended(self, run_id: RunId) -> Run:
+        """The run, once it has ended. Now and then it is looked up: it may not exist, or be swept meanwhile."""
         waiting = asyncio.ensure_future(self.results.wait(run_id))
+        pause = FIRST_LOOK
         try:
-            done, _ = await asyncio.wait([waiting], timeout=0.2)
-            if not done:
-                run = require_run(await self._parts.store.run(run_id), run_id)
-                if run.status in TERMINAL_RUN_STATUSES:  # begun here, it may have ended elsewhere
-                    return run
+            while not (await asyncio.wait([waiting], timeout=pause.total_seconds()))[0]:
+                try:
+                    run = require_run(await self._parts.store.run(run_id), run_id)
+                except PortError:
+                    if pause == FIRST_LOOK:
+                        raise
+                else:
+                    if run.status in TERMINAL_RUN_STATUSES:  # begun here, it may have ended elsewhere
+                        return run
+                pause = min(pause * 4, LAST_LOOK)
             return await waiting
         finally:
             waiting.cancel()
@@ -331,11 +252,3 @@ class Client:
         followed = {above for stage in stages for above in stage["after"]}
         mapped = frozenset(StageId(stage["id"]) for stage in stages if stage["mapped"])
         return mapped, tuple(StageId(stage["id"]) for stage in stages if stage["id"] not in followed)
-
-
-async def _hint(told: Awaitable[None]) -> None:
-    """A hint that cannot be given, for whatever reason, costs latency only: what it tells of is on record."""
-    try:
-        await told
-    except MainspringError as error:
-        logger.warning("hint_not_sent", error=str(error))

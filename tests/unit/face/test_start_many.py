@@ -6,7 +6,7 @@ from typing import Any
 import attrs
 import pytest
 
-from mainspring import Context, client, workflow
+from mainspring import Context, starting, workflow
 from mainspring.client import Client
 from mainspring.errors import UnavailableError
 from mainspring.kernel.dispatcher import Dispatcher
@@ -46,7 +46,7 @@ class Store:
 
 
 def place(monkeypatch: pytest.MonkeyPatch, *refused: str) -> tuple[Client, Store]:
-    monkeypatch.setattr(client, "BATCH", 2)
+    monkeypatch.setattr(starting, "BATCH", 2)
     world = bench(echo)
     store: Any = Store(world.store, *refused)
     parts = attrs.evolve(world.parts, store=store)
@@ -81,10 +81,10 @@ async def test_a_failure_of_the_last_batch_is_told(monkeypatch: pytest.MonkeyPat
 
 async def test_who_is_cancelled_leaves_no_batch_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     one, _ = place(monkeypatch)
-    starting = asyncio.create_task(one.start_many(echo, [str(number) for number in range(9)], None, StartOptions()))
+    waiting = asyncio.create_task(one.start_many(echo, [str(number) for number in range(9)], None, StartOptions()))
     await asyncio.sleep(0.002)
-    starting.cancel()
-    await asyncio.wait([starting])
+    waiting.cancel()
+    await asyncio.wait([waiting])
     await asyncio.sleep(0)
     assert asyncio.all_tasks() == {asyncio.current_task()}
     assert await there(one) == []
