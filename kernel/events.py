@@ -7,6 +7,8 @@ from functools import lru_cache
 from mainspring.ports.names import RunId
 from mainspring.ports.records import EventDraft, EventType, Failure, JobKey
 
+_ENCODE = json.JSONEncoder(separators=(",", ":"), sort_keys=True).encode
+
 
 def run_event(kind: EventType, run_id: RunId, at: datetime, **data: object) -> EventDraft:
     """An event of a run."""
@@ -27,4 +29,4 @@ def failure_data(failure: Failure) -> dict[str, object]:
 @lru_cache(maxsize=512)
 def _text(fields: tuple[tuple[str, object], ...]) -> str:
     """The fields as JSON text; remembered, because linear runs of a workflow tell the same of each of their stages."""
-    return json.dumps(dict(fields), separators=(",", ":"), sort_keys=True)
+    return _ENCODE(dict(fields))

@@ -91,7 +91,9 @@ class Heartbeat:
 
     def _patience(self, length: float) -> float:
         """How long this beat may take: a quarter of the lease, but not past the moment at which a body must be told."""
-        earliest = min((seat.until for seat in self._executor.live), default=float("inf"))
+        if not len(self._executor.live):
+            return length * PATIENCE
+        earliest = min(seat.until for seat in self._executor.live)
         left = earliest - MARGIN * length - asyncio.get_running_loop().time()
         return min(length * PATIENCE, max(left, length * LEAST_PATIENCE))
 
