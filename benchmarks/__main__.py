@@ -11,6 +11,7 @@ from functools import partial
 
 from benchmarks import cells, report
 from benchmarks.cells import Cell
+from benchmarks.growth import churn, scale
 from benchmarks.million import claims
 from benchmarks.processes import Side
 from benchmarks.profiling import profile
@@ -72,7 +73,25 @@ CELLS = {
         targets={"worker CPU ms/s": "≤ 2"},
     ),
     "memory": Cell(title="A worker's memory", measure=cells.memory, count=20_000, repeats=1, peers=False),
+    "scale": Cell(
+        title="What a run costs in an empty store, and beside so many that have ended",
+        measure=scale,
+        count=1_000_000,
+        repeats=1,
+        peers=False,
+        on_request=True,
+    ),
+    "churn": Cell(
+        title="Drained lap after lap, so many seconds",
+        measure=churn,
+        count=3_600,
+        repeats=1,
+        peers=False,
+        on_request=True,
+    ),
 }
+
+_USUAL = [name for name, cell in CELLS.items() if not cell.on_request]
 
 
 def main() -> None:
@@ -82,7 +101,7 @@ def main() -> None:
             for store in stores:
                 profile(store, int(os.environ.get("N", "3000")))
         return
-    names, peers = _words("BENCH", ",".join(CELLS)), _words("PEERS", USUAL)
+    names, peers = _words("BENCH", ",".join(_USUAL)), _words("PEERS", USUAL)
     for unknown in [name for name in names if name not in CELLS] + [peer for peer in peers if peer not in PEERS]:
         sys.exit(f"{unknown!r} is not known; cells: {', '.join(CELLS)}; peers: {', '.join(PEERS)}")
     with _opened(_words("STORES", "postgres,sqlite")) as stores, tempfile.TemporaryDirectory() as blobs:

@@ -20,6 +20,7 @@ class Cell:
     count: int = 2_000  #: of runs, or whatever the cell counts
     repeats: int = 3
     peers: bool = True  #: whether peers know how to do this
+    on_request: bool = False  #: takes long, and is measured only where it is named
     patient: bool = False  #: peers poll as rarely as they do untouched
     peer_count: int | None = None  #: where a peer would take minutes
     targets: dict[str, str] = attrs.Factory(dict)

@@ -57,11 +57,11 @@ def claims(side: Side, store: Store, count: int) -> Numbers:
     assert side.is_ours
     with store.place() as place:
         set_up(side, place)
-        with closing(_Filling(place)) as filling:
+        with closing(Filling(place)) as filling:
             return asyncio.run(_claims(place, filling, store.name, count))
 
 
-async def _claims(place: Place, filling: "_Filling", dialect: str, count: int) -> Numbers:
+async def _claims(place: Place, filling: "Filling", dialect: str, count: int) -> Numbers:
     words = DIALECTS[dialect] | {"fingerprint": NOOP3.plan.fingerprint, "input": INPUT}
     numbers = DIALECTS[dialect]["numbers"].format(last=count - 1)
     filling.do(RUNS.format(**words | {"numbers": numbers}))
@@ -77,7 +77,7 @@ async def _claims(place: Place, filling: "_Filling", dialect: str, count: int) -
     return found
 
 
-class _Filling:
+class Filling:
     """A connection that fills tables, careless of durability."""
 
     def __init__(self, place: Place) -> None:
