@@ -45,8 +45,11 @@ R = TypeVar("R")
 MOST_SHOWN = 20
 """So many artifacts are named by an error."""
 
-FIRST_LOOK, LAST_LOOK = timedelta(seconds=0.2), timedelta(minutes=5)
-"""How long to wait for a run before it is looked up, and the longest pause between two such looks."""
+FIRST_LOOK = timedelta(seconds=0.2)
+"""How long to wait for a run before it is looked up."""
+
+SELDOM = 10
+"""Each further look comes after so many times the pause before it: a month is some eight looks."""
 
 
 @attrs.frozen(kw_only=True)
@@ -237,7 +240,7 @@ class Client:
                 else:
                     if run.status in TERMINAL_RUN_STATUSES:  # begun here, it may have ended elsewhere
                         return run
-                pause = min(pause * 4, LAST_LOOK)
+                pause *= SELDOM
             return await waiting
         finally:
             waiting.cancel()

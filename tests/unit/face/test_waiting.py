@@ -46,7 +46,7 @@ class Store:
 
 async def waited(monkeypatch: pytest.MonkeyPatch, *says: Any) -> tuple[Client, RunHandle[str]]:
     monkeypatch.setattr(client, "FIRST_LOOK", SOON)
-    monkeypatch.setattr(client, "LAST_LOOK", SOON * 2)
+    monkeypatch.setattr(client, "SELDOM", 2)
     world = bench(echo)
     store: Any = Store(world.store, *says)
     parts = attrs.evolve(world.parts, store=store)
